@@ -201,6 +201,3 @@ fn write_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
 fn signed(len: usize) -> i64 {
     i64::try_from(len).unwrap_or(i64::MAX)
 }
-
-#[cfg(test)]
-mod tests;

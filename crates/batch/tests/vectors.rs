@@ -8,7 +8,10 @@ use firth_batch::{Batch, Batches, Compression, Error, Record, RecordHeader, Time
 const LIMIT: usize = 1024 * 1024;
 
 fn vector(name: &str) -> Bytes {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name).with_extension("bin");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/vectors")
+        .join(name)
+        .with_extension("bin");
     std::fs::read(path).unwrap().into()
 }
 
@@ -16,22 +19,61 @@ fn assert_small_records(batch: &Batch) {
     let records = batch.records(LIMIT).unwrap();
     let records: Vec<Record<'_>> = records.iter().collect::<Result<_, Error>>().unwrap();
 
-    let offsets: Vec<(i32, i64)> = records.iter().map(|record| (record.offset_delta, record.offset)).collect();
+    let offsets: Vec<(i32, i64)> = records
+        .iter()
+        .map(|record| (record.offset_delta, record.offset))
+        .collect();
     assert_eq!(offsets, [(0, 0), (1, 1), (2, 2), (3, 3)]);
     let timestamps: Vec<i64> = records.iter().map(|record| record.timestamp).collect();
-    assert_eq!(timestamps, [1_700_000_000_000, 1_700_000_000_250, 1_699_999_999_000, 1_700_000_100_000]);
+    assert_eq!(
+        timestamps,
+        [
+            1_700_000_000_000,
+            1_700_000_000_250,
+            1_699_999_999_000,
+            1_700_000_100_000
+        ]
+    );
     let keys: Vec<Option<&[u8]>> = records.iter().map(|record| record.key).collect();
     assert_eq!(keys, [Some(&b"key-0"[..]), None, Some(b""), Some(b"key-3")]);
     let values: Vec<Option<&[u8]>> = records.iter().map(|record| record.value).collect();
-    assert_eq!(values, [Some("value-0 ".repeat(40).as_bytes()), Some(b""), None, Some("grüße".as_bytes())]);
+    assert_eq!(
+        values,
+        [
+            Some("value-0 ".repeat(40).as_bytes()),
+            Some(b""),
+            None,
+            Some("grüße".as_bytes())
+        ]
+    );
 
     let headers: Vec<Vec<RecordHeader<'_>>> = records.iter().map(|record| record.headers.collect()).collect();
     let trace: &[RecordHeader<'_>] = &[
-        RecordHeader { key: b"trace", value: Some(b"\x00\xff") },
-        RecordHeader { key: b"null", value: None },
-        RecordHeader { key: b"trace", value: Some(b"again") },
+        RecordHeader {
+            key: b"trace",
+            value: Some(b"\x00\xff"),
+        },
+        RecordHeader {
+            key: b"null",
+            value: None,
+        },
+        RecordHeader {
+            key: b"trace",
+            value: Some(b"again"),
+        },
     ];
-    assert_eq!(headers, [&[], trace, &[], &[RecordHeader { key: b"", value: Some(b"") }]]);
+    assert_eq!(
+        headers,
+        [
+            &[],
+            trace,
+            &[],
+            &[RecordHeader {
+                key: b"",
+                value: Some(b"")
+            }]
+        ]
+    );
 }
 
 #[test]
@@ -48,8 +90,14 @@ fn small_batches_of_every_codec_are_read() {
         let header = batch.header();
         assert_eq!(header.attributes.compression(), Ok(compression), "{name}");
         assert_eq!(header.attributes.timestamp_type(), TimestampType::CreateTime);
-        assert_eq!((header.record_count, header.last_offset(), header.next_offset()), (4, 3, 4));
-        assert_eq!((header.base_timestamp, header.max_timestamp), (1_700_000_000_000, 1_700_000_100_000));
+        assert_eq!(
+            (header.record_count, header.last_offset(), header.next_offset()),
+            (4, 3, 4)
+        );
+        assert_eq!(
+            (header.base_timestamp, header.max_timestamp),
+            (1_700_000_000_000, 1_700_000_100_000)
+        );
         assert!(!header.has_producer_id());
         assert_small_records(&batch);
     }
@@ -58,12 +106,21 @@ fn small_batches_of_every_codec_are_read() {
 #[test]
 fn batches_of_several_compression_blocks_are_read() {
     let value: Vec<u8> = (0..100_000u64).map(|i| (i * i % 251) as u8).collect();
-    for name in ["large-gzip", "large-snappy-xerial", "large-snappy-raw", "large-lz4", "large-zstd"] {
+    for name in [
+        "large-gzip",
+        "large-snappy-xerial",
+        "large-snappy-raw",
+        "large-lz4",
+        "large-zstd",
+    ] {
         let batch = Batch::validate(vector(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         let records = batch.records(LIMIT).unwrap();
         let record = records.iter().next().unwrap().unwrap();
         assert!(record.value == Some(&value), "{name}");
-        assert!(matches!(batch.records(99_999), Err(Error::TooLarge { limit: 99_999 })), "{name}");
+        assert!(
+            matches!(batch.records(99_999), Err(Error::TooLarge { limit: 99_999 })),
+            "{name}"
+        );
     }
 }
 
@@ -83,6 +140,8 @@ fn batches_that_follow_each_other_are_told_apart() {
     let names = ["small-none", "large-zstd", "small-transactional"];
     let vectors = names.map(vector);
     let log: Vec<u8> = vectors.concat();
-    let found: Vec<Bytes> = Batches::new(&log).map(|batch| Bytes::copy_from_slice(batch.unwrap().1)).collect();
+    let found: Vec<Bytes> = Batches::new(&log)
+        .map(|batch| Bytes::copy_from_slice(batch.unwrap().1))
+        .collect();
     assert_eq!(found, vectors);
 }
