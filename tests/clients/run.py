@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Real clients in their own languages against a running broker.
+
+    tests/clients/run.py --firth target/release/firth [PART OF A SCENARIO'S NAME ...]
+    tests/clients/run.py --bootstrap 127.0.0.1:9092 [...]      any Kafka broker; what only Firth does is skipped
+
+Each scenario runs in a process of its own with a deadline, so that a client that hangs or crashes is one failure. All that is
+installed or written lies below target/clients. What a missing tool (kcat, PyPI, a C compiler) makes impossible is a failure
+when CI=true and a visible skip elsewhere.
+"""
+
+import argparse
+import contextlib
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TARGET = HERE.parent.parent / "target" / "clients"
+VENV = TARGET / "venv"
+RDKAFKA = TARGET / "rdkafka" / "debug" / "rdkafka-client"
+MODULES = ["over_http", "with_kcat", "with_confluent", "with_kafka_python", "with_rdkafka", "flights"]
+INSTALL_S = 900
+
+sys.path[:0] = [str(HERE), str(HERE / "scenarios")]
+
+from broker import Broker  # noqa: E402
+from scenario import SCENARIOS, Context  # noqa: E402
+
+
+def main():
+    arguments = parse()
+    TARGET.mkdir(parents=True, exist_ok=True)
+    python = venv_python()
+    if python and Path(sys.prefix) != VENV:
+        os.execv(python, [str(python), __file__, *sys.argv[1:]])
+    missing = {name: reason for name, reason in [("kcat", kcat()), ("rdkafka", rdkafka())] if reason}
+    unimportable = load_modules()
+    if arguments.run_one:
+        return run_one(arguments)
+
+    with contextlib.ExitStack() as stack:
+        bootstrap, http, broker = arguments.bootstrap, "", None
+        if arguments.firth:
+            broker = stack.enter_context(Broker(arguments.firth, TARGET))
+            bootstrap, http = broker.bootstrap, broker.http
+        tally = {"passed": 0, "failed": 0, "skipped": 0}
+        for name, reason in unimportable.items():
+            verdict(tally, unable(), name, reason)
+        for each in SCENARIOS:
+            if arguments.names and not any(name in each.name for name in arguments.names):
+                continue
+            absent = [missing[tool] for tool in each.needs if tool in missing]
+            if each.only_firth and not arguments.firth:
+                verdict(tally, "skipped", each.name, "only for Firth itself")
+            elif absent:
+                verdict(tally, unable(), each.name, absent[0])
+            else:
+                run(tally, each, arguments, bootstrap, http, broker)
+    if tally["passed"] + tally["failed"] == 0:
+        print("no scenario ran")
+        tally["failed"] += 1
+    print(f"{tally['passed']} passed, {tally['failed']} failed, {tally['skipped']} skipped")
+    return 1 if tally["failed"] else 0
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    broker = parser.add_mutually_exclusive_group(required=True)
+    broker.add_argument("--firth", metavar="BINARY", help="start this binary and end it afterwards")
+    broker.add_argument("--bootstrap", metavar="HOST:PORT", help="use a broker that runs already")
+    parser.add_argument("--run-one", nargs=3, metavar=("SCENARIO", "BOOTSTRAP", "HTTP"), help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*")
+    return parser.parse_args()
+
+
+def run(tally, each, arguments, bootstrap, http, broker):
+    side = ["--firth", arguments.firth] if arguments.firth else ["--bootstrap", bootstrap]
+    command = [sys.executable, __file__, *side, "--run-one", each.name, bootstrap, http]
+    begin = time.monotonic()
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=each.timeout_s
+        )
+        output, failed = done.stdout, done.returncode != 0
+    except subprocess.TimeoutExpired as hung:
+        output, failed = (hung.stdout or b"") + f"\nhung for {each.timeout_s} s".encode(), True
+    seconds = f"{time.monotonic() - begin:.1f} s"
+    verdict(tally, "failed" if failed else "passed", each.name, seconds)
+    text = output.decode(errors="replace").strip()
+    if text:
+        print("    " + text.replace("\n", "\n    "), flush=True)
+    if failed:
+        print(f"    to repeat: {' '.join(['tests/clients/run.py', *side, each.name])}")
+        if broker:
+            print("    the broker's last lines:\n    " + broker.tail().replace("\n", "\n    "), flush=True)
+
+
+def run_one(arguments):
+    name, bootstrap, http = arguments.run_one
+    (each,) = [each for each in SCENARIOS if each.name == name]
+    each.run(Context(bootstrap, http, arguments.firth, TARGET, RDKAFKA))
+    return 0
+
+
+def verdict(tally, outcome, name, remark):
+    tally[outcome] += 1
+    print(f"{outcome:7} {name} ({remark})", flush=True)
+
+
+def unable():
+    return "failed" if os.environ.get("CI") == "true" else "skipped"
+
+
+def venv_python():
+    """The interpreter that has the pinned packages, or None with the reason printed."""
+    python, wanted = VENV / "bin" / "python", (HERE / "requirements.txt").read_text()
+    stamp = VENV / "requirements.txt"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return python
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "--no-input"]
+    shutil.rmtree(VENV, ignore_errors=True)
+    for command in ([sys.executable, "-m", "venv", VENV], [python, *install, "-r", HERE / "requirements.txt"]):
+        try:
+            subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=INSTALL_S)
+        except (OSError, subprocess.SubprocessError) as failure:
+            print(f"the Python clients could not be installed: {failure}", flush=True)
+            return None
+    stamp.write_text(wanted)
+    return python
+
+
+def kcat():
+    return None if shutil.which("kcat") else "kcat is not installed: apt-get install kcat"
+
+
+def rdkafka():
+    """Compiles the Rust client once per run; the scenarios' own processes find it there."""
+    if "--run-one" in sys.argv:
+        return None
+    manifest = HERE / "rdkafka" / "Cargo.toml"
+    command = ["cargo", "build", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", TARGET / "rdkafka"]
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=INSTALL_S)
+    except (OSError, subprocess.SubprocessError) as failure:
+        return f"the rust-rdkafka client could not be compiled: {failure}"
+    return None
+
+
+def load_modules():
+    unimportable = {}
+    for module in MODULES:
+        try:
+            importlib.import_module(module)
+        except ImportError as failure:
+            unimportable[module] = str(failure)
+    return unimportable
+
+
+if __name__ == "__main__":
+    sys.exit(main())
