@@ -1,1 +1,24 @@
-fn main() {}
+//! Load drivers for anything that speaks Kafka's protocol, and the floor to compare a broker with.
+//!
+//! What holds here: no client library and no codec of Firth is used, so that neither is measured or trusted; a driver runs on one
+//! thread, since it shares the machine with the server; every reply is checked, so that a figure is never one of errors.
+//! What is absent: authentication, TLS and consumer groups. How to run it and what it found is in docs/benchmarks.md.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures real time, and waits for a process that it cannot subscribe to"
+)]
+
+mod batch;
+mod cli;
+mod connection;
+mod ideal;
+mod process;
+mod produce;
+mod protocol;
+mod recycled;
+mod report;
+mod wire;
+
+fn main() -> anyhow::Result<()> {
+    cli::run()
+}

@@ -1,0 +1,95 @@
+//! A blocking connection for what comes before and after a measurement: versions, topics, offsets. The measured loops have
+//! sockets of their own.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{
+    protocol::{self, Edge},
+    wire::{Decoder, frame_size},
+};
+
+/// The largest response that a driver accepts.
+pub(crate) const FRAME_BYTES_MAX: usize = 256 << 20;
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const READY_POLL: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    next_correlation_id: i32,
+}
+
+impl Connection {
+    pub(crate) fn open(bootstrap: SocketAddr) -> Result<Self> {
+        let stream =
+            TcpStream::connect(bootstrap).with_context(|| format!("cannot connect to {bootstrap}"))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(READY_TIMEOUT))?;
+        Ok(Self { stream, next_correlation_id: 1 })
+    }
+
+    /// The socket for a measured loop, once nothing blocks on it any more.
+    pub(crate) fn into_nonblocking(self) -> Result<TcpStream> {
+        self.stream.set_nonblocking(true)?;
+        Ok(self.stream)
+    }
+
+    pub(crate) fn api_versions(&mut self) -> Result<()> {
+        let body = self.call(protocol::api_versions)?;
+        let error_code = Decoder::new(&body).i16()?;
+        ensure!(error_code == 0, "ApiVersions failed with error {error_code}");
+        Ok(())
+    }
+
+    /// Creates the topic if it does not exist, and returns when all its partitions have a leader.
+    pub(crate) fn create_topic(
+        &mut self,
+        topic: &str,
+        partitions: i32,
+        configs: &[(String, String)],
+    ) -> Result<()> {
+        let created = self.call(|id| protocol::create_topic(id, topic, partitions, configs))?;
+        protocol::topic_created(&created)?;
+        let started = Instant::now();
+        loop {
+            let metadata = self.call(|id| protocol::metadata(id, topic))?;
+            let led = protocol::partitions_with_leader(&metadata)?;
+            ensure!(led <= partitions as usize, "topic {topic} has {led} partitions, not {partitions}");
+            if led == partitions as usize {
+                return Ok(());
+            }
+            if started.elapsed() > READY_TIMEOUT {
+                bail!("topic {topic}: {led} of {partitions} partitions have a leader after {READY_TIMEOUT:?}");
+            }
+            sleep(READY_POLL);
+        }
+    }
+
+    pub(crate) fn offsets(&mut self, topic: &str, partitions: i32, edge: Edge) -> Result<Vec<i64>> {
+        let listed = self.call(|id| protocol::list_offsets(id, topic, partitions, edge))?;
+        protocol::offsets_listed(&listed, partitions)
+    }
+
+    /// Sends a request and returns the body of its response.
+    fn call(&mut self, request: impl FnOnce(i32) -> Vec<u8>) -> Result<Vec<u8>> {
+        let correlation_id = self.next_correlation_id;
+        self.next_correlation_id += 1;
+        self.stream.write_all(&request(correlation_id))?;
+        let mut size = [0; 4];
+        self.stream.read_exact(&mut size).context("the server closed the connection")?;
+        let frame_bytes = frame_size(&size, FRAME_BYTES_MAX)?.context("a size is four bytes")? - 4;
+        let mut frame = vec![0; frame_bytes];
+        self.stream.read_exact(&mut frame)?;
+        let answered = Decoder::new(&frame).i32()?;
+        ensure!(answered == correlation_id, "request {correlation_id} was answered as {answered}");
+        frame.drain(..4);
+        Ok(frame)
+    }
+}
