@@ -29,6 +29,8 @@
 )]
 
 mod api;
+#[cfg(test)]
+mod arbitrary;
 mod chain;
 mod error;
 mod error_code;
@@ -36,7 +38,11 @@ mod frame;
 mod header;
 mod message;
 mod messages;
+#[cfg(test)]
+mod oracle_tests;
 mod primitives;
+#[cfg(test)]
+mod robustness_tests;
 
 pub use self::api::{
     ApiKey, Request, RequestMessage, ResponseMessage, SERVED, Served, decode_request, decode_response,

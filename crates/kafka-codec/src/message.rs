@@ -49,6 +49,16 @@ macro_rules! message {
             }
         }
 
+        #[cfg(test)]
+        impl $crate::arbitrary::Arbitrary for $name {
+            fn arbitrary(entropy: &mut $crate::arbitrary::Entropy) -> Self {
+                Self {
+                    $($field: $crate::arbitrary::Arbitrary::arbitrary(entropy),)*
+                    $($($tagged: $crate::arbitrary::Arbitrary::arbitrary(entropy),)*)?
+                }
+            }
+        }
+
         impl $crate::primitives::Wire for $name {
             #[allow(unused_variables, reason = "a struct without fields of some versions or without known tags")]
             fn decode(
