@@ -1,4 +1,5 @@
 //! What holds for every batch: what was built is read back, and no change of its bytes goes unnoticed or hurts.
+#![allow(clippy::unwrap_used, reason = "this is a test")]
 
 use bytes::Bytes;
 use firth_batch::{

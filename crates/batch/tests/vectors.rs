@@ -1,4 +1,5 @@
 //! Batches that kafka-python encoded (see `vectors/make.py`) are accepted and mean what was put into them.
+#![allow(clippy::unwrap_used, reason = "this is a test")]
 
 use std::path::Path;
 

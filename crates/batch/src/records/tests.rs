@@ -25,11 +25,14 @@ fn record(body: &[u8]) -> Vec<u8> {
     out
 }
 
-fn read(count: i32, payload: &[u8]) -> Vec<Result<(i32, Option<Vec<u8>>), Error>> {
+/// The offset delta and the value of a record.
+type Read = (i32, Option<Vec<u8>>);
+
+fn read(count: i32, payload: &[u8]) -> Vec<Result<Read, Error>> {
     let records = batch(count, payload).records(0).unwrap();
     records
         .iter()
-        .map(|record| record.map(|record| (record.offset_delta, record.value.map(<[u8]>::to_vec))))
+        .map(|record| record.map(|r| (r.offset_delta, r.value.map(<[u8]>::to_vec))))
         .collect()
 }
 

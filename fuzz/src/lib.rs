@@ -1,0 +1,17 @@
+//! The fuzz targets: each is a module with a plain `run(&[u8])` that panics when an invariant is broken. libFuzzer calls
+//! it through a file in `fuzz_targets/`; `tests/seeds.rs` calls it with the committed seeds and mutations of them.
+//!
+//! A new target is a module here with its line in [`TARGETS`], a file in `fuzz_targets/`, a `[[bin]]` in Cargo.toml and
+//! seeds in `seeds/<name>/`. An input that once broke a target is added to its seeds.
+
+pub mod batch_decompress;
+pub mod batch_records;
+pub mod batch_walk;
+
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: &[Target] = &[
+    ("batch_decompress", batch_decompress::run),
+    ("batch_records", batch_records::run),
+    ("batch_walk", batch_walk::run),
+];
