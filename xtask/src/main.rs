@@ -1,1 +1,57 @@
-fn main() {}
+//! The house's own tasks: `cargo xtask test` says what CI will say, `cargo xtask tidy` holds the code to `docs` and style.
+//!
+//! It has no dependency but `anyhow`, so that it is compiled in seconds before anything else is.
+
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+
+const USAGE: &str = "\
+cargo xtask test [STEP ...]    all that CI checks, in its order; or only the named steps
+cargo xtask test --list        the steps and their commands
+cargo xtask tidy               the rules that no compiler checks; also a step of `test`
+cargo xtask bench [ARGUMENTS]  the load drivers of bench/, compiled for release";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first() {
+        Some((task, rest)) if task == "test" => test::run(rest),
+        Some((task, [])) if task == "tidy" => tidy::run(),
+        Some((task, rest)) if task == "bench" => bench(rest),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(arguments: &[String]) -> Result<()> {
+    let cargo = ["run", "--release", "--package", "bench", "--"];
+    let status = Command::new("cargo")
+        .args(cargo)
+        .args(arguments)
+        .current_dir(root())
+        .status()?;
+    anyhow::ensure!(status.success(), "bench ended with {status}");
+    Ok(())
+}
+
+/// The directory of the workspace.
+fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest
+        .parent()
+        .expect("xtask lies in a directory of the workspace")
+        .to_path_buf()
+}
