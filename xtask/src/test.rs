@@ -170,6 +170,8 @@ impl Step {
             let status = Command::new(program)
                 .args(arguments)
                 .current_dir(root())
+                // The client tests take the binary from target/, so all steps agree on that directory.
+                .env_remove("CARGO_TARGET_DIR")
                 .status()
                 .with_context(|| format!("`{program}` could not be started: install it or put it on PATH"))?;
             if !status.success() {

@@ -16,7 +16,7 @@ FIRST_TIMESTAMP_MS = 1_700_000_000_000
 
 def admin(context):
     """Keep it in a variable while an answer is awaited: what is asked of a client that was collected fails."""
-    return AdminClient({"bootstrap.servers": context.bootstrap})
+    return AdminClient({"bootstrap.servers": context.bootstrap, "log_level": 4})
 
 
 def create(context, topic, partitions=1, replicas=1, config=None):
@@ -42,7 +42,8 @@ def error_of(call, *arguments, **named):
 
 def producer(context, **settings):
     named = {name.replace("_", "."): value for name, value in settings.items()}
-    return Producer({"bootstrap.servers": context.bootstrap, "message.timeout.ms": 30_000, **named})
+    base = {"bootstrap.servers": context.bootstrap, "message.timeout.ms": 30_000, "log_level": 4}
+    return Producer({**base, **named})
 
 
 def send_all(client, records):
@@ -276,9 +277,10 @@ def an_offset_beyond_the_end_is_out_of_range(context):
 @scenario()
 def an_unknown_topic_is_an_error_for_a_consumer(context):
     topic = fresh_topic("unknown")
-    client = consumer(context, allow_auto_create_topics=False, topic_metadata_propagation_max_ms=0)
-    client.assign([TopicPartition(topic, 0, 0)])
-    equal(next_error(client), KafkaError.UNKNOWN_TOPIC_OR_PART, "the error")
+    client = consumer(context, allow_auto_create_topics=False)
+    equal(client.list_topics(topic, PATIENCE_S).topics[topic].error.name(), "UNKNOWN_TOPIC_OR_PART", "the topic's error")
+    refused = error_of(client.get_watermark_offsets, TopicPartition(topic, 0), PATIENCE_S)
+    assert refused.name() in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_PARTITION"), f"its offsets answer {refused}"
     client.close()
     assert topic not in admin(context).list_topics(timeout=PATIENCE_S).topics, "asking for a topic created it"
 
@@ -293,7 +295,7 @@ def a_record_over_the_limit_is_refused_and_the_next_one_is_not(context):
     equal(send_all(client, [(topic, {"partition": 0, "value": b"small"})]), [(None, 0, 0)], "the next report")
     larger = create(context, fresh_topic("larger"), config={"max.message.bytes": "3000000"})
     equal(send_all(client, [(larger, {"partition": 0, "value": noise})]), [(None, 0, 0)], "under a higher limit")
-    reader = consumer(context, fetch_max_bytes=100_000, fetch_message_max_bytes=50_000)
+    reader = consumer(context, message_max_bytes=60_000, fetch_max_bytes=60_000, fetch_message_max_bytes=50_000)
     reader.assign([TopicPartition(larger, 0, 0)])
     equal(take(reader, 1)[0].value(), noise, "a batch above the consumer's own limits")
     reader.close()
