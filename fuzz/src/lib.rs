@@ -7,6 +7,9 @@
 pub mod batch_decompress;
 pub mod batch_records;
 pub mod batch_walk;
+pub mod kafka_frames;
+pub mod kafka_request;
+pub mod kafka_response;
 
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -14,4 +17,7 @@ pub const TARGETS: &[Target] = &[
     ("batch_decompress", batch_decompress::run),
     ("batch_records", batch_records::run),
     ("batch_walk", batch_walk::run),
+    ("kafka_frames", kafka_frames::run),
+    ("kafka_request", kafka_request::run),
+    ("kafka_response", kafka_response::run),
 ];

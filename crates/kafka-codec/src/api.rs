@@ -105,6 +105,26 @@ macro_rules! apis {
             $($name($request),)*
         }
 
+        impl Request {
+            pub fn api_key(&self) -> ApiKey {
+                match self {
+                    $(Request::$name(_) => ApiKey::$name,)*
+                }
+            }
+
+            /// Writes the request as a whole frame, as a client does; `header` is that of the same API.
+            ///
+            /// # Errors
+            /// As [`encode_request`].
+            pub fn encode(&self, buf: &mut BytesMut, header: &RequestHeader) -> Result<Chain, Error> {
+                let (version, id, client) =
+                    (header.api_version, header.correlation_id, header.client_id.as_deref());
+                match self {
+                    $(Request::$name(request) => encode_request(buf, version, id, client, request),)*
+                }
+            }
+        }
+
         /// Reads the body of a request. Strings and records in it are slices of `body`.
         ///
         /// Bytes after the message are ignored, as Apache Kafka ignores them.
