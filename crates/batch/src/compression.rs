@@ -90,8 +90,8 @@ impl fmt::Display for Compression {
 
 /// Decompresses `bytes` to at most `limit` bytes, and stops with [`Error::TooLarge`] as soon as there would be more.
 ///
-/// Apart from the result, which is never reserved on the word of a header, a codec may reserve its window: 12 MiB for
-/// lz4, 128 MiB for zstd if the frame asks for it. Those pages are touched only as far as output was produced.
+/// No memory is reserved for the result on the word of a header. Beside the result a codec has its window: up to 16 MiB
+/// for lz4, and for zstd up to 128 MiB if the frame asks for them, of which only what the output fills is touched.
 pub fn decompress(codec: Compression, bytes: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
     match codec {
         Compression::None if bytes.len() > limit => Err(Error::TooLarge { limit }),

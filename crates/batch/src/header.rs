@@ -52,7 +52,9 @@ pub struct Header {
     pub crc: u32,
     pub attributes: Attributes,
     pub last_offset_delta: i32,
+    /// What the records' timestamp deltas count from: the first one's timestamp, unless it is a delete horizon.
     pub base_timestamp: i64,
+    /// The greatest timestamp of the records, on the producer's word; or the time of the append.
     pub max_timestamp: i64,
     pub producer_id: i64,
     pub producer_epoch: i16,
