@@ -1,2 +1,4 @@
 //! (being written)
+pub mod catalog;
 pub mod file;
+pub mod segment;

@@ -1,0 +1,162 @@
+//! Segments: immutable files that hold sealed batches sorted by log.
+//!
+//! A segment is the sealed form of one span of the write-ahead log, or of older segments that were merged. It is
+//! written once by [`Writer`] and read by [`Segment`]; nothing in it changes afterwards.
+//!
+//! ```text
+//!       0  header block, 4 KiB (header.rs)
+//!    4096  extents: for each log, in ascending order of log ids, its record batches as the producers sent them, in
+//!          ascending order of offsets, without a byte between them
+//!     ...  footer: the bodies of the sections which the header names (sections.rs)
+//!     ...  zeros up to a multiple of 4 KiB
+//! ```
+//!
+//! All integers are little-endian, except inside the batches, which stay as they came.
+//!
+//! The header is written and flushed last, after the extents and the footer were flushed: a segment exists if and
+//! only if its header is valid. Before a file of that name is written again, its header is zeroed durably.
+//!
+//! An extent is divided into *chunks* of whole batches, each with a CRC32C of all its bytes. A chunk is the unit of
+//! reading and of verification, because the CRC of a batch does not cover its base offset and its leader epoch: no
+//! byte of a segment is served whose chunk was not verified by the same read.
+//!
+//! Absent from here: which segments are live, which logs are trimmed, when to merge. All calls block.
+
+mod cache;
+mod header;
+mod reader;
+mod run;
+mod sections;
+mod writer;
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod tests;
+
+pub use cache::FooterCache;
+pub use reader::Segment;
+pub use writer::Writer;
+
+use std::fmt;
+use std::io;
+
+/// The directory of all segments.
+pub const DIRECTORY: &str = "segments";
+
+/// The format version that this code writes, and the newest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// A chunk is closed when it holds this many bytes, and before a batch that is as large by itself. So a chunk is
+/// shorter than twice this or a single batch, and the index has at most two entries for this many bytes.
+pub const CHUNK_BYTES_MIN: u64 = 64 * 1024;
+
+/// Names one segment; ids are never used again, for a segment with other contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentId(pub u64);
+
+impl SegmentId {
+    /// The path of the file, relative to the data directory.
+    pub fn path(self) -> String {
+        format!("{DIRECTORY}/{self}")
+    }
+
+    /// Reads a name in [`DIRECTORY`]; `None` if it is not the name of a segment.
+    pub fn parse(name: &str) -> Option<SegmentId> {
+        let id = SegmentId(u64::from_str_radix(name, 16).ok()?);
+        (id.to_string() == name).then_some(id)
+    }
+}
+
+impl fmt::Display for SegmentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// What a finished segment holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Footer {
+    pub id: SegmentId,
+    /// Length of the file in bytes.
+    pub length: u64,
+    pub source: Source,
+    /// One for each log, in ascending order of log ids.
+    pub extents: Vec<Extent>,
+}
+
+impl Footer {
+    /// The extent of one log.
+    pub fn extent(&self, log: u64) -> Option<&Extent> {
+        let index = self
+            .extents
+            .binary_search_by_key(&log, |extent| extent.log)
+            .ok()?;
+        self.extents.get(index)
+    }
+}
+
+/// The span of the write-ahead log, both ends included, from which a segment was sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    pub first_lsn: u64,
+    pub last_lsn: u64,
+}
+
+/// The batches of one log in one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    pub log: u64,
+    /// Base offset of the first batch.
+    pub first_offset: i64,
+    /// One more than the last offset of the last batch.
+    pub next_offset: i64,
+    /// Where the extent begins in the file, in bytes.
+    pub position: u64,
+    /// Bytes of all its batches.
+    pub length: u64,
+    /// The largest of the batches' maximum timestamps, in milliseconds since the epoch.
+    pub max_timestamp: i64,
+    pub batch_count: u32,
+    /// Where its chunks are in the section of all chunks.
+    index: ChunkRange,
+}
+
+/// A run of entries in the section of chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ChunkRange {
+    first: u32,
+    count: u32,
+    crc32c: u32,
+}
+
+/// Why a segment cannot be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file has no header. This is how an interrupted [`Writer`] leaves it; it is no segment.
+    #[error("segment {segment} was never finished: it has no header")]
+    Unfinished { segment: SegmentId },
+
+    /// A newer Firth wrote this file. It was not touched.
+    #[error(
+        "segment {segment} has format version {version}, this Firth reads up to {FORMAT_VERSION}: use a newer one"
+    )]
+    UnsupportedVersion { segment: SegmentId, version: u32 },
+
+    /// The segment is there, and what it holds cannot be told.
+    #[error("segment {segment} is damaged: {what}")]
+    DamagedFooter { segment: SegmentId, what: &'static str },
+
+    /// Offsets from `first_offset` up to but not including `next_offset` of one log cannot be read.
+    #[error("segment {segment} is damaged: log {log}, offsets {first_offset} to {next_offset}: {what}")]
+    Damaged {
+        segment: SegmentId,
+        log: u64,
+        first_offset: i64,
+        next_offset: i64,
+        what: &'static str,
+    },
+
+    #[error("segment {segment}: {source}")]
+    Io { segment: SegmentId, source: io::Error },
+}

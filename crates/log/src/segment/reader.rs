@@ -1,0 +1,337 @@
+//! Reading a segment. Nothing that a file holds makes this panic, or allocate more than a few times its length.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use firth_batch::{Batches, crc32c};
+
+use super::cache::OpenId;
+use super::header::{HEADER_LEN, Header, Section};
+use super::run::{ChunkRun, cut};
+use super::sections::{self, CHUNK_LEN, Chunk};
+use super::{Error, Extent, Footer, FooterCache, SegmentId};
+use crate::file::aligned::{AlignedBuffer, BufferPool};
+use crate::file::{Existence, File, Mode, Storage};
+
+/// An open segment. Beside the file handle, 64 bytes for each log stay in memory; the sparse indexes are in the
+/// [`FooterCache`] while they are used.
+pub struct Segment {
+    file: Arc<dyn File>,
+    header: Header,
+    footer: Footer,
+    chunks: Section,
+    cache: Arc<FooterCache>,
+    open_id: OpenId,
+    buffers: BufferPool,
+}
+
+impl Segment {
+    /// Opens a finished segment and verifies its header and its list of extents.
+    ///
+    /// [`Error::Unfinished`] means that there is no segment in this file; whether there should be one is known to
+    /// whoever recorded it as finished.
+    pub fn open(
+        storage: &dyn Storage,
+        id: SegmentId,
+        cache: Arc<FooterCache>,
+        buffers: BufferPool,
+    ) -> Result<Segment, Error> {
+        let io = |source| Error::Io { segment: id, source };
+        let damaged = |what| Error::DamagedFooter { segment: id, what };
+        let file = storage
+            .open(&id.path(), Mode::Buffered, Existence::MustExist)
+            .map_err(io)?;
+        let header = read_header(&*file, id)?;
+
+        let section = |kind| {
+            header
+                .sections
+                .iter()
+                .find(|section| section.kind == kind)
+                .copied()
+        };
+        let extents = section(sections::EXTENTS).ok_or(damaged("it has no section of extents"))?;
+        let chunks = section(sections::CHUNKS).ok_or(damaged("it has no section of chunks"))?;
+        let source = section(sections::SOURCE).ok_or(damaged("it has no section of its source"))?;
+
+        let extents_end = header
+            .sections
+            .first()
+            .map_or(header.length, |first| first.position);
+        let chunk_count = chunks.length.div_euclid(CHUNK_LEN as u64);
+        let extents =
+            sections::decode_extents(&read_section(&*file, id, &extents)?, extents_end, chunk_count)
+                .ok_or(damaged("its list of extents is malformed"))?;
+        let source = sections::decode_source(&read_section(&*file, id, &source)?)
+            .ok_or(damaged("its source is malformed"))?;
+
+        let footer = Footer {
+            id,
+            length: header.length,
+            source,
+            extents,
+        };
+        let open_id = cache.open();
+        Ok(Segment {
+            file,
+            header,
+            footer,
+            chunks,
+            cache,
+            open_id,
+            buffers,
+        })
+    }
+
+    pub fn id(&self) -> SegmentId {
+        self.footer.id
+    }
+
+    pub fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    /// All extents, in ascending order of log ids.
+    pub fn extents(&self) -> &[Extent] {
+        &self.footer.extents
+    }
+
+    /// The extent of one log.
+    pub fn extent(&self, log: u64) -> Option<&Extent> {
+        self.footer.extent(log)
+    }
+
+    /// The batches of `extent`, which is one of [`Segment::extents`], from the one that holds `from_offset`, or the
+    /// first one after it. Whole batches, at most `max_bytes`, but at least one; empty behind the extent's end.
+    ///
+    /// One read of whole chunks, each verified. The result ends with a chunk where `max_bytes` allows, so that
+    /// reading on from there reads no byte again; it ends before a damaged chunk, which the next read then reports.
+    pub fn read(&self, extent: &Extent, from_offset: i64, max_bytes: usize) -> Result<Bytes, Error> {
+        if from_offset >= extent.next_offset {
+            return Ok(Bytes::new());
+        }
+        let chunks = self.chunks_of(extent)?;
+        let behind = chunks.partition_point(|chunk| chunk.first_offset <= from_offset);
+        let mut first = behind.saturating_sub(1);
+        while first < chunks.len() {
+            let run = ChunkRun::fitting(extent, &chunks, first, max_bytes);
+            let bytes = self.read_run(&run)?;
+            match cut(&bytes, from_offset, max_bytes) {
+                Ok(Some(batches)) => return Ok(batches),
+                Ok(None) => {}
+                Err(_) => return Err(self.damaged(extent, run.offsets(), "it does not hold whole batches")),
+            }
+            // `from_offset` lies in a hole behind the last batch of these chunks.
+            first = chunks
+                .partition_point(|chunk| chunk.position < run.position.saturating_add(bytes.len() as u64));
+        }
+        Ok(Bytes::new())
+    }
+
+    /// The first batch of `extent` whose maximum timestamp is `timestamp` or later.
+    pub fn find(&self, extent: &Extent, timestamp: i64) -> Result<Option<Bytes>, Error> {
+        if extent.max_timestamp < timestamp {
+            return Ok(None);
+        }
+        let chunks = self.chunks_of(extent)?;
+        let index = chunks.partition_point(|chunk| chunk.max_timestamp < timestamp);
+        let run = ChunkRun::fitting(extent, &chunks, index, 0);
+        let bytes = self.read_run(&run)?;
+        let found = Batches::new(&bytes)
+            .map_while(Result::ok)
+            .find(|(header, _)| header.max_timestamp >= timestamp)
+            .map(|(_, batch)| bytes.slice_ref(batch));
+        match found {
+            Some(batch) => Ok(Some(batch)),
+            None => Err(self.damaged(extent, run.offsets(), "its index of timestamps is wrong")),
+        }
+    }
+
+    /// The idempotent producers' windows of each log as they were handed to the writer, in ascending order of log ids.
+    pub fn producers(&self) -> Result<Vec<(u64, Bytes)>, Error> {
+        let Some(section) = self
+            .header
+            .sections
+            .iter()
+            .find(|section| section.kind == sections::PRODUCERS)
+        else {
+            return Ok(Vec::new());
+        };
+        let segment = self.id();
+        let body = read_section(&*self.file, segment, section)?;
+        sections::decode_producers(body.into()).ok_or(Error::DamagedFooter {
+            segment,
+            what: "its section of producers is malformed",
+        })
+    }
+
+    /// Reads the whole file and gives everything that is damaged, in the order of the file.
+    pub fn verify(&self) -> Vec<Error> {
+        let mut damages = Vec::new();
+        match read_header(&*self.file, self.id()) {
+            Ok(header) if header == self.header => {}
+            Ok(_) => damages.push(Error::DamagedFooter {
+                segment: self.id(),
+                what: "its header has changed",
+            }),
+            Err(error) => damages.push(error),
+        }
+        for extent in &self.footer.extents {
+            self.verify_extent(extent, &mut damages);
+        }
+        // The chunks' section is verified extent by extent above, which says what is lost.
+        for section in self
+            .header
+            .sections
+            .iter()
+            .filter(|section| section.kind != sections::CHUNKS)
+        {
+            damages.extend(read_section(&*self.file, self.id(), section).err());
+        }
+        damages
+    }
+
+    fn verify_extent(&self, extent: &Extent, damages: &mut Vec<Error>) {
+        let all = extent.first_offset..extent.next_offset;
+        let unreadable = "the file cannot be read there";
+        let chunks = match self.read_chunk_index(extent) {
+            Ok(chunks) => chunks,
+            Err(Error::Io { .. }) => return damages.push(self.damaged(extent, all, unreadable)),
+            Err(error) => return damages.push(error),
+        };
+        for index in 0..chunks.len() {
+            let run = ChunkRun::fitting(extent, &chunks, index, 0);
+            match self.read_run(&run) {
+                Ok(_) => {}
+                Err(Error::Io { .. }) => damages.push(self.damaged(extent, run.offsets(), unreadable)),
+                Err(error) => damages.push(error),
+            }
+        }
+    }
+
+    fn chunks_of(&self, extent: &Extent) -> Result<Arc<[Chunk]>, Error> {
+        if let Some(chunks) = self.cache.get(self.open_id, extent.index.first) {
+            return Ok(chunks);
+        }
+        let chunks: Arc<[Chunk]> = self.read_chunk_index(extent)?.into();
+        self.cache
+            .insert(self.open_id, extent.index.first, chunks.clone());
+        Ok(chunks)
+    }
+
+    fn read_chunk_index(&self, extent: &Extent) -> Result<Vec<Chunk>, Error> {
+        let entries_before = u64::from(extent.index.first).saturating_mul(CHUNK_LEN as u64);
+        let section = Section {
+            kind: sections::CHUNKS,
+            crc32c: extent.index.crc32c,
+            position: self.chunks.position.saturating_add(entries_before),
+            length: u64::from(extent.index.count).saturating_mul(CHUNK_LEN as u64),
+        };
+        let all = extent.first_offset..extent.next_offset;
+        match read_section(&*self.file, self.id(), &section) {
+            Ok(body) => sections::decode_chunks(&body, extent)
+                .ok_or_else(|| self.damaged(extent, all, "its index is malformed")),
+            Err(Error::DamagedFooter { .. }) => Err(self.damaged(extent, all, "its index is damaged")),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the chunks of `run` up to the first one that is damaged, and fails if that is the first of all.
+    fn read_run(&self, run: &ChunkRun<'_>) -> Result<Bytes, Error> {
+        let buffer = match self.read_bytes(run) {
+            Ok(buffer) => buffer,
+            // What precedes a bad sector, or a lost end of the file, is still served.
+            Err(_) if run.chunks.len() > 1 => return self.read_run(&run.first_chunk()),
+            Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(self.damaged(run.extent, run.offsets(), "the file ends before"));
+            }
+            Err(source) => {
+                return Err(Error::Io {
+                    segment: self.id(),
+                    source,
+                });
+            }
+        };
+        let mut verified = 0usize;
+        for (index, entry) in run.chunks.iter().enumerate() {
+            let chunk = run.bytes_of(index, buffer.as_slice());
+            if crc32c(chunk) != entry.crc32c {
+                break;
+            }
+            verified = verified.saturating_add(chunk.len());
+        }
+        if verified == 0 {
+            let offsets = run.first_chunk().offsets();
+            return Err(self.damaged(run.extent, offsets, "the chunk's checksum does not match"));
+        }
+        let mut bytes = buffer.freeze();
+        bytes.truncate(verified);
+        Ok(bytes)
+    }
+
+    fn read_bytes(&self, run: &ChunkRun<'_>) -> io::Result<AlignedBuffer> {
+        let length = usize::try_from(run.length()).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut buffer = self.buffers.take(length);
+        buffer.resize_for_overwrite(length);
+        self.file.read_at(buffer.as_mut_slice(), run.position)?;
+        Ok(buffer)
+    }
+
+    fn damaged(&self, extent: &Extent, offsets: Range<i64>, what: &'static str) -> Error {
+        Error::Damaged {
+            segment: self.id(),
+            log: extent.log,
+            first_offset: offsets.start,
+            next_offset: offsets.end,
+            what,
+        }
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.cache.close(self.open_id);
+    }
+}
+
+fn read_header(file: &dyn File, segment: SegmentId) -> Result<Header, Error> {
+    let io = |source| Error::Io { segment, source };
+    let length = file.len().map_err(io)?;
+    if length < HEADER_LEN as u64 {
+        return Err(Error::Unfinished { segment });
+    }
+    let mut block = [0; HEADER_LEN];
+    file.read_at(&mut block, 0).map_err(io)?;
+    Header::decode(segment, &block, length)
+}
+
+/// Reads and verifies the body of one section. The header was checked against the file's length, which bounds it.
+fn read_section(file: &dyn File, segment: SegmentId, section: &Section) -> Result<Vec<u8>, Error> {
+    let damaged = |what| Error::DamagedFooter { segment, what };
+    let length = usize::try_from(section.length).map_err(|_| damaged("a section is larger than memory"))?;
+    let mut body = vec![0; length];
+    match file.read_at(&mut body, section.position) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(damaged("the file ends before a section of its footer"));
+        }
+        Err(source) => return Err(Error::Io { segment, source }),
+    }
+    match crc32c(&body) == section.crc32c {
+        true => Ok(body),
+        false => Err(damaged("the checksum of a section of its footer does not match")),
+    }
+}

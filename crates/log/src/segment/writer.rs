@@ -1,0 +1,287 @@
+//! Writing a segment.
+
+use std::io;
+use std::sync::Arc;
+
+use firth_batch::{Batches, Crc32c, Header as BatchHeader, crc32c};
+
+use super::header::{HEADER_LEN, Header, Section};
+use super::sections::{self, Chunk};
+use super::{CHUNK_BYTES_MIN, ChunkRange, DIRECTORY, Extent, Footer, SegmentId, Source};
+use crate::file::aligned::AlignedBuffer;
+use crate::file::{ALIGNMENT, Existence, File, Mode, Storage};
+
+/// Bytes gathered before they are written.
+const STAGING_BYTES: usize = 1024 * 1024;
+
+/// Writes one segment, log by log in ascending order of log ids. It touches each byte twice: to copy it and to
+/// compute its chunk's checksum. A writer that is dropped unfinished leaves a file that is no segment.
+///
+/// ```text
+/// create, (begin_extent, push...)..., producers..., finish
+/// ```
+///
+/// After an error the writer is of no use, and what became durable is unknown; a failed flush is never repeated.
+pub struct Writer<'a> {
+    storage: &'a dyn Storage,
+    id: SegmentId,
+    staging: Staging,
+    extents: Vec<Extent>,
+    /// Of all extents, the open chunk of the last one excepted.
+    chunks: Vec<Chunk>,
+    open_chunk: Option<OpenChunk>,
+    producers: Vec<u8>,
+    last_producers_log: Option<u64>,
+}
+
+/// The chunk that is being filled.
+struct OpenChunk {
+    first_offset: i64,
+    position: u64,
+    length: u64,
+    crc: Crc32c,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins a segment in the directory [`DIRECTORY`], which exists. A file of that name, be it an unfinished
+    /// segment or one that is not needed any more, is written over; it stops being a segment before that.
+    pub fn create(storage: &'a dyn Storage, id: SegmentId, mode: Mode) -> io::Result<Writer<'a>> {
+        let file = storage.open(&id.path(), mode, Existence::CreateIfMissing)?;
+        let mut staging = Staging::new(file);
+        if staging.file.len()? > 0 {
+            staging.write_header(None)?;
+        }
+        Ok(Writer {
+            storage,
+            id,
+            staging,
+            extents: Vec::new(),
+            chunks: Vec::new(),
+            open_chunk: None,
+            producers: Vec::new(),
+            last_producers_log: None,
+        })
+    }
+
+    /// Begins the batches of `log`. A log without batches gets no extent.
+    pub fn begin_extent(&mut self, log: u64) {
+        self.end_extent();
+        assert!(
+            self.extents.last().is_none_or(|before| before.log < log),
+            "log {log} is out of order"
+        );
+        self.extents.push(Extent {
+            log,
+            first_offset: 0,
+            next_offset: i64::MIN,
+            position: self.staging.position(),
+            length: 0,
+            max_timestamp: i64::MIN,
+            batch_count: 0,
+            index: ChunkRange {
+                first: self.chunks.len() as u32,
+                count: 0,
+                crc32c: 0,
+            },
+        });
+    }
+
+    /// Appends whole batches to the extent that was begun last. Offsets ascend, and may leave holes.
+    pub fn push(&mut self, batches: &[u8]) -> io::Result<()> {
+        // Batches are copied and checksummed in runs that end with a chunk or with `batches`.
+        let mut run = batches;
+        let mut walk = Batches::new(batches);
+        let mut rest = batches;
+        while let Some(batch) = walk.next() {
+            let (header, batch) =
+                batch.expect("a writer is given whole batches, which were validated when they came");
+            if self.chunk_is_full_before(batch) {
+                self.append(&run[..run.len() - rest.len()])?;
+                run = rest;
+                self.close_chunk();
+            }
+            self.count(&header, batch);
+            rest = walk.rest();
+        }
+        self.append(run)
+    }
+
+    /// Stores the idempotent producers' windows of `log` as of the end of its extent; the bytes are their owner's.
+    /// Log ids ascend. It may be called at any time, and for logs without an extent.
+    pub fn producers(&mut self, log: u64, windows: &[u8]) {
+        assert!(
+            self.last_producers_log.is_none_or(|before| before < log),
+            "log {log} is out of order"
+        );
+        self.last_producers_log = Some(log);
+        sections::encode_producers(&mut self.producers, log, windows);
+    }
+
+    /// Writes the footer, makes everything durable, then the header, and makes that and the name durable too. The
+    /// segment exists when this returns; if the power fails before, it may or may not.
+    pub fn finish(mut self, source: Source) -> io::Result<Footer> {
+        self.end_extent();
+        let bodies = [
+            (sections::EXTENTS, sections::encode_extents(&self.extents)),
+            (sections::CHUNKS, sections::encode_chunks(&self.chunks)),
+            (sections::PRODUCERS, self.producers),
+            (sections::SOURCE, sections::encode_source(source)),
+        ];
+        let mut named = Vec::with_capacity(bodies.len());
+        for (kind, body) in bodies {
+            let position = self.staging.position();
+            named.push(Section {
+                kind,
+                crc32c: crc32c(&body),
+                position,
+                length: body.len() as u64,
+            });
+            self.staging.put(&body)?;
+        }
+        let length = self.staging.write_padded()?;
+        if self.staging.file.len()? > length {
+            self.staging.file.set_len(length)?;
+        }
+        self.staging.file.sync()?;
+
+        self.staging.write_header(Some(&Header {
+            id: self.id,
+            length,
+            sections: named,
+        }))?;
+        self.storage.sync_dir(DIRECTORY)?;
+        Ok(Footer {
+            id: self.id,
+            length,
+            source,
+            extents: self.extents,
+        })
+    }
+
+    fn chunk_is_full_before(&self, batch: &[u8]) -> bool {
+        let large = batch.len() as u64 >= CHUNK_BYTES_MIN;
+        self.open_chunk
+            .as_ref()
+            .is_some_and(|chunk| large || chunk.length >= CHUNK_BYTES_MIN)
+    }
+
+    /// Takes a batch into account that [`Writer::append`] will get.
+    fn count(&mut self, header: &BatchHeader, batch: &[u8]) {
+        let extent = self
+            .extents
+            .last_mut()
+            .expect("an extent was begun before batches are pushed");
+        let (log, offset) = (extent.log, header.base_offset);
+        assert!(
+            offset >= extent.next_offset,
+            "log {log}: offset {offset} is below {}",
+            extent.next_offset
+        );
+        if extent.batch_count == 0 {
+            extent.first_offset = offset;
+        }
+        let chunk = self.open_chunk.get_or_insert_with(|| OpenChunk {
+            first_offset: offset,
+            position: extent.position + extent.length,
+            length: 0,
+            crc: Crc32c::new(),
+        });
+        chunk.length += batch.len() as u64;
+        extent.length += batch.len() as u64;
+        extent.next_offset = header.next_offset();
+        extent.max_timestamp = extent.max_timestamp.max(header.max_timestamp);
+        extent.batch_count += 1;
+    }
+
+    /// Writes bytes of the open chunk.
+    fn append(&mut self, run: &[u8]) -> io::Result<()> {
+        if let Some(chunk) = &mut self.open_chunk {
+            chunk.crc.update(run);
+        }
+        self.staging.put(run)
+    }
+
+    fn close_chunk(&mut self) {
+        if let (Some(chunk), Some(extent)) = (self.open_chunk.take(), self.extents.last()) {
+            self.chunks.push(Chunk {
+                first_offset: chunk.first_offset,
+                position: chunk.position,
+                max_timestamp: extent.max_timestamp,
+                crc32c: chunk.crc.value(),
+            });
+        }
+    }
+
+    fn end_extent(&mut self) {
+        self.close_chunk();
+        self.extents.pop_if(|extent| extent.batch_count == 0);
+        if let Some(extent) = self.extents.last_mut() {
+            let chunks = &self.chunks[extent.index.first as usize..];
+            extent.index.count = chunks.len() as u32;
+            extent.index.crc32c = crc32c(&sections::encode_chunks(chunks));
+        }
+    }
+}
+
+/// Gathers what is written into aligned pieces of [`STAGING_BYTES`].
+struct Staging {
+    file: Arc<dyn File>,
+    buffer: AlignedBuffer,
+    /// Of the first byte of `buffer` in the file; aligned.
+    written_to: u64,
+}
+
+impl Staging {
+    fn new(file: Arc<dyn File>) -> Staging {
+        Staging {
+            file,
+            buffer: AlignedBuffer::with_capacity(STAGING_BYTES),
+            written_to: HEADER_LEN as u64,
+        }
+    }
+
+    /// Where the next byte goes.
+    fn position(&self) -> u64 {
+        self.written_to + self.buffer.len() as u64
+    }
+
+    fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let room = STAGING_BYTES - self.buffer.len();
+            let (now, later) = bytes.split_at(bytes.len().min(room));
+            self.buffer.extend_from_slice(now);
+            bytes = later;
+            if self.buffer.len() == STAGING_BYTES {
+                self.write_padded()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what was gathered, padded with zeros, and gives the position behind it.
+    fn write_padded(&mut self) -> io::Result<u64> {
+        if !self.buffer.is_empty() {
+            self.buffer
+                .resize_zeroed(self.buffer.len().next_multiple_of(ALIGNMENT));
+            self.file.write_at(self.buffer.as_slice(), self.written_to)?;
+            self.written_to += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(self.written_to)
+    }
+
+    /// Replaces the header block and makes everything written so far durable.
+    fn write_header(&mut self, header: Option<&Header>) -> io::Result<()> {
+        assert!(
+            self.buffer.is_empty(),
+            "what was gathered is written before the header"
+        );
+        self.buffer.resize_zeroed(HEADER_LEN);
+        if let Some(header) = header {
+            header.encode(self.buffer.as_mut_slice());
+        }
+        self.file.write_at(self.buffer.as_slice(), 0)?;
+        self.buffer.clear();
+        self.file.sync()
+    }
+}
