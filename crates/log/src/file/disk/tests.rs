@@ -130,3 +130,21 @@ fn a_direct_read_over_an_unaligned_end_is_the_end_of_the_file() {
     file.read_at(&mut buffer.as_mut_slice()[..4096], 0).unwrap();
     assert_eq!(buffer.as_slice()[..4096], [1; 4096]);
 }
+
+#[test]
+fn each_mode_asks_the_kernel_for_what_it_promises() {
+    let temp = tempfile::tempdir().unwrap();
+    let disk = Disk::open(temp.path()).unwrap();
+    if !disk.supports_direct() {
+        return;
+    }
+    let asked = OFlags::DIRECT | OFlags::DSYNC;
+    for (mode, expected) in [
+        (Mode::Buffered, OFlags::empty()),
+        (Mode::Direct, OFlags::DIRECT),
+        (Mode::DirectSync, OFlags::DIRECT | OFlags::DSYNC),
+    ] {
+        let opened = disk.open_file("f", mode, Existence::CreateIfMissing).unwrap();
+        assert_eq!(rustix::fs::fcntl_getfl(&opened.file).unwrap() & asked, expected);
+    }
+}

@@ -18,6 +18,12 @@ pub enum Part {
     Sector { index: usize, count: usize },
 }
 
+impl Choice {
+    pub(super) fn new(entry: usize, part: Part) -> Choice {
+        Choice { entry, part }
+    }
+}
+
 /// Answers whether that part is there.
 pub trait Chooser {
     fn choose(&mut self, choice: Choice) -> bool;

@@ -108,12 +108,7 @@ fn apply_in_part(content: &mut Content, operation: &Operation, entry: usize, cho
         Operation::Write { position, bytes, .. } if !bytes.is_empty() => {
             tear(content, *position, bytes, entry, chooser);
         }
-        Operation::SetLen { len, .. }
-            if chooser.choose(Choice {
-                entry,
-                part: Part::Length,
-            }) =>
-        {
+        Operation::SetLen { len, .. } if chooser.choose(Choice::new(entry, Part::Length)) => {
             content.set_len(*len);
         }
         _ => {}
@@ -123,24 +118,14 @@ fn apply_in_part(content: &mut Content, operation: &Operation, entry: usize, cho
 /// Writes the sectors that were chosen, and perhaps the length without them.
 fn tear(content: &mut Content, position: u64, bytes: &[u8], entry: usize, chooser: &mut dyn Chooser) {
     let end = position + bytes.len() as u64;
-    if end > content.len()
-        && chooser.choose(Choice {
-            entry,
-            part: Part::Length,
-        })
-    {
+    if end > content.len() && chooser.choose(Choice::new(entry, Part::Length)) {
         content.set_len(end);
     }
     // The first sector may be one that the write begins in the middle of.
     let lead = (position % SECTOR_BYTES as u64) as usize;
     let count = (lead + bytes.len()).div_ceil(SECTOR_BYTES);
     let begin_of = |sector: usize| (sector * SECTOR_BYTES).saturating_sub(lead).min(bytes.len());
-    let mut chosen = |index| {
-        chooser.choose(Choice {
-            entry,
-            part: Part::Sector { index, count },
-        })
-    };
+    let mut chosen = |index| chooser.choose(Choice::new(entry, Part::Sector { index, count }));
     let mut sector = 0;
     while sector < count {
         let from = sector;

@@ -156,13 +156,7 @@ impl<'a> Replay<'a> {
 
     fn tree_after_failure(&self, chooser: &mut dyn Chooser) -> Tree {
         let operations = self.journal.operations();
-        let chosen = |name: &Name| {
-            name.is_durable()
-                || chooser.choose(Choice {
-                    entry: name.entry,
-                    part: Part::Name,
-                })
-        };
+        let chosen = |name: &Name| name.is_durable() || chooser.choose(Choice::new(name.entry, Part::Name));
         let mut present: Vec<bool> = self.names.iter().map(chosen).collect();
         // What is there brings the whole history of its names with it.
         let mut settled = HashSet::new();

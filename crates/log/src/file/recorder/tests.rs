@@ -77,6 +77,26 @@ fn a_write_in_flight_when_the_sync_begins_is_not_covered() {
 }
 
 #[test]
+fn a_write_that_ends_during_a_sync_is_not_covered() {
+    let recorder = Recorder::new();
+    let file = durable_file(&recorder, Mode::Buffered);
+    let syncing = recorder.hold(Kind::Sync, "f");
+    let writing = recorder.hold(Kind::Write, "f");
+    thread::scope(|scope| {
+        let write = scope.spawn(|| file.write_at(b"late", 0).unwrap());
+        writing.wait_for(1);
+        let sync = scope.spawn(|| file.sync().unwrap());
+        syncing.wait_for(1);
+        drop(writing);
+        write.join().unwrap();
+        file.set_len(9).unwrap();
+        drop(syncing);
+        sync.join().unwrap();
+    });
+    assert_eq!(kept(&recorder).unwrap(), b"");
+}
+
+#[test]
 fn a_sync_in_flight_makes_nothing_durable_yet() {
     let recorder = Recorder::new();
     let file = durable_file(&recorder, Mode::Buffered);
@@ -121,6 +141,28 @@ fn a_direct_sync_write_is_durable_when_it_returns_and_torn_before() {
     assert!(!leaves(&|bytes| bytes
         .chunks(SECTOR_BYTES)
         .any(|sector| sector.contains(&0) && sector.contains(&1))));
+}
+
+#[test]
+fn a_write_is_torn_between_sectors_of_the_disk_only() {
+    let recorder = Recorder::new();
+    let file = durable_file(&recorder, Mode::Buffered);
+    file.set_len(2000).unwrap();
+    file.sync().unwrap();
+    file.write_at(&[1; 1700], 300).unwrap();
+    let journal = recorder.journal();
+    let is_torn_within = |sector: &[u8]| sector.iter().any(|byte| *byte != sector[0]);
+    assert!(!can_leave(&journal, journal.len(), |image| {
+        let bytes = image.read("f").unwrap();
+        is_torn_within(&bytes[300..512]) || bytes[512..].chunks(SECTOR_BYTES).any(is_torn_within)
+    }));
+    let leaves = |first: u8, last: u8| {
+        can_leave(&journal, journal.len(), |image| {
+            let bytes = image.read("f").unwrap();
+            (bytes[300], bytes[1999]) == (first, last)
+        })
+    };
+    assert!(leaves(0, 0) && leaves(0, 1) && leaves(1, 0) && leaves(1, 1));
 }
 
 #[test]

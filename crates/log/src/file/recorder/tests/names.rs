@@ -2,6 +2,15 @@
 
 use super::*;
 
+fn files_kept(recorder: &Recorder) -> Vec<String> {
+    let journal = recorder.journal();
+    files(&journal.image(journal.len(), &mut Nothing))
+}
+
+fn files(image: &Image) -> Vec<String> {
+    image.files().map(str::to_owned).collect()
+}
+
 #[test]
 fn names_are_durable_after_a_flush_of_their_directory() {
     let recorder = Recorder::new();
@@ -66,8 +75,7 @@ fn a_rename_between_directories_takes_both_flushes_and_never_loses_the_file() {
     recorder.rename("f", "quarantine/f").unwrap();
     recorder.sync_dir("quarantine").unwrap();
     let journal = recorder.journal();
-    let files = |image: &Image| image.files().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(files(&journal.image(journal.len(), &mut Nothing)), ["f"]);
+    assert_eq!(files_kept(&recorder), ["f"]);
     for at in 3..=journal.len() {
         assert!(!can_leave(&journal, at, |image| files(image).len() != 1));
     }
@@ -89,7 +97,62 @@ fn what_is_there_brings_the_history_of_its_names() {
     create(&recorder, "a");
     // The new `a` is durable with this, the rename that freed its name waits for the other directory.
     recorder.sync_dir("").unwrap();
-    let journal = recorder.journal();
-    let image = journal.image(journal.len(), &mut Nothing);
-    assert_eq!(image.files().collect::<Vec<_>>(), ["a", "d/b"]);
+    assert_eq!(files_kept(&recorder), ["a", "d/b"]);
+}
+
+#[test]
+fn a_name_that_changes_during_the_flush_of_its_directory_is_not_covered() {
+    let recorder = Recorder::new();
+    let hold = recorder.hold(Kind::SyncDir, "");
+    thread::scope(|scope| {
+        scope.spawn(|| recorder.sync_dir("").unwrap());
+        hold.wait_for(1);
+        create(&recorder, "f");
+        drop(hold);
+    });
+    assert_eq!(kept(&recorder), None);
+    recorder.sync_dir("").unwrap();
+    assert_eq!(kept(&recorder).unwrap(), b"");
+}
+
+#[test]
+fn a_name_whose_flush_failed_is_never_durable_again() {
+    let recorder = Recorder::new();
+    create(&recorder, "f");
+    recorder.fail(Fault::once(Kind::SyncDir, 1, Errno::IO));
+    recorder.sync_dir("").unwrap_err();
+    recorder.sync_dir("").unwrap();
+    assert_eq!(kept(&recorder), None);
+}
+
+#[test]
+fn either_directory_of_a_rename_left_unflushed_may_undo_it() {
+    for flushed in ["a", "b"] {
+        let recorder = Recorder::new();
+        recorder.create_dir("a").unwrap();
+        recorder.create_dir("b").unwrap();
+        recorder.sync_dir("").unwrap();
+        create(&recorder, "a/f");
+        recorder.sync_dir("a").unwrap();
+        recorder.rename("a/f", "b/f").unwrap();
+        recorder.sync_dir(flushed).unwrap();
+        assert_eq!(files_kept(&recorder), ["a/f"]);
+    }
+}
+
+#[test]
+fn a_rename_into_a_directory_that_vanishes_is_undone() {
+    let recorder = Recorder::new();
+    recorder.create_dir("a").unwrap();
+    recorder.create_dir("b").unwrap();
+    create(&recorder, "a/f");
+    recorder.sync_dir("").unwrap();
+    recorder.sync_dir("a").unwrap();
+    recorder.create_dir("b/new").unwrap();
+    recorder.rename("a/f", "b/new/f").unwrap();
+    recorder.sync_dir("a").unwrap();
+    recorder.sync_dir("b/new").unwrap();
+    assert_eq!(files_kept(&recorder), ["a/f"]);
+    recorder.sync_dir("b").unwrap();
+    assert_eq!(files_kept(&recorder), ["b/new/f"]);
 }
