@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-START_S = 20
+START_S = 60
 STOP_S = 20
 PR_SET_PDEATHSIG = 1
 

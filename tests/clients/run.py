@@ -10,7 +10,6 @@ when CI=true and a visible skip elsewhere.
 """
 
 import argparse
-import contextlib
 import importlib
 import os
 import shutil
@@ -43,29 +42,34 @@ def main():
     if arguments.run_one:
         return run_one(arguments)
 
-    with contextlib.ExitStack() as stack:
-        bootstrap, http, broker = arguments.bootstrap, "", None
-        if arguments.firth:
-            broker = stack.enter_context(Broker(arguments.firth, TARGET))
-            bootstrap, http = broker.bootstrap, broker.http
-        tally = {"passed": 0, "failed": 0, "skipped": 0}
-        for name, reason in unimportable.items():
-            verdict(tally, unable(), name, reason)
-        for each in SCENARIOS:
-            if arguments.names and not any(name in each.name for name in arguments.names):
-                continue
-            absent = [missing[tool] for tool in each.needs if tool in missing]
-            if each.only_firth and not arguments.firth:
-                verdict(tally, "skipped", each.name, "only for Firth itself")
-            elif absent:
-                verdict(tally, unable(), each.name, absent[0])
-            else:
-                run(tally, each, arguments, bootstrap, http, broker)
+    tally = {"passed": 0, "failed": 0, "skipped": 0}
+    for name, reason in unimportable.items():
+        verdict(tally, unable(), name, reason)
+    if arguments.bootstrap:
+        run_all(tally, arguments, missing, arguments.bootstrap, "", None)
+    else:
+        try:
+            with Broker(arguments.firth, TARGET) as broker:
+                run_all(tally, arguments, missing, broker.bootstrap, broker.http, broker)
+        except RuntimeError as failure:
+            verdict(tally, "failed", "firth serve", failure)
     if tally["passed"] + tally["failed"] == 0:
-        print("no scenario ran")
-        tally["failed"] += 1
+        verdict(tally, "failed", "run.py", "no scenario ran")
     print(f"{tally['passed']} passed, {tally['failed']} failed, {tally['skipped']} skipped")
     return 1 if tally["failed"] else 0
+
+
+def run_all(tally, arguments, missing, bootstrap, http, broker):
+    for each in SCENARIOS:
+        if arguments.names and not any(name in each.name for name in arguments.names):
+            continue
+        absent = [missing[tool] for tool in each.needs if tool in missing]
+        if each.only_firth and not arguments.firth:
+            verdict(tally, "skipped", each.name, "only for Firth itself")
+        elif absent:
+            verdict(tally, unable(), each.name, absent[0])
+        else:
+            run(tally, each, arguments, bootstrap, http, broker)
 
 
 def parse():

@@ -11,13 +11,8 @@ struct Step {
     name: &'static str,
     /// The program and its arguments, or nothing for `tidy`, which runs in this process.
     commands: &'static [&'static [&'static str]],
-    /// The step is left out, and said to be, unless this file exists or this program runs with `--version`.
-    only_with: Option<Prerequisite>,
-}
-
-enum Prerequisite {
-    File(&'static str),
-    Program(&'static str),
+    /// The step is left out, and said to be, unless this program runs with `--version`.
+    only_with: Option<&'static str>,
 }
 
 const STEPS: &[Step] = &[
@@ -25,6 +20,14 @@ const STEPS: &[Step] = &[
         name: "fmt",
         commands: &[
             &["cargo", "fmt", "--all", "--", "--check"],
+            &[
+                "cargo",
+                "fmt",
+                "--manifest-path",
+                "fuzz/Cargo.toml",
+                "--",
+                "--check",
+            ],
             &[
                 "cargo",
                 "fmt",
@@ -60,7 +63,7 @@ const STEPS: &[Step] = &[
         commands: &[&["cargo", "test", "--workspace", "--locked"]],
         only_with: None,
     },
-    // The corpora and a short random run, as ordinary tests on the stable compiler; libFuzzer itself is for longer runs by hand.
+    // The seeds and mutations of them, as ordinary tests on the stable compiler; libFuzzer itself is for longer runs by hand.
     Step {
         name: "fuzz",
         commands: &[&[
@@ -70,8 +73,10 @@ const STEPS: &[Step] = &[
             "fuzz/Cargo.toml",
             "--target-dir",
             "target/fuzz",
+            "--locked",
+            "--no-default-features",
         ]],
-        only_with: Some(Prerequisite::File("fuzz/Cargo.toml")),
+        only_with: None,
     },
     Step {
         name: "release",
@@ -103,7 +108,7 @@ const STEPS: &[Step] = &[
             "licenses",
             "sources",
         ]],
-        only_with: Some(Prerequisite::Program("cargo-deny")),
+        only_with: Some("cargo-deny"),
     },
 ];
 
@@ -125,8 +130,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         if !arguments.is_empty() && !arguments.iter().any(|name| name == step.name) {
             continue;
         }
-        if let Some(missing) = step.only_with.as_ref().and_then(Prerequisite::missing) {
-            table.push(format!("{:8} left out: {missing}", step.name));
+        if let Some(missing) = step.only_with.filter(|program| !runs(program)) {
+            table.push(format!("{:8} left out: {missing} is not on PATH", step.name));
             continue;
         }
         println!("\n==> {}", step.name);
@@ -182,19 +187,11 @@ impl Step {
     }
 }
 
-impl Prerequisite {
-    fn missing(&self) -> Option<String> {
-        match self {
-            Prerequisite::File(path) => (!root().join(path).exists()).then(|| format!("there is no {path}")),
-            Prerequisite::Program(name) => {
-                let found = Command::new(name)
-                    .arg("--version")
-                    .output()
-                    .is_ok_and(|output| output.status.success());
-                (!found).then(|| format!("{name} is not on PATH"))
-            }
-        }
-    }
+fn runs(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success())
 }
 
 #[expect(

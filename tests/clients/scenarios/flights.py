@@ -35,9 +35,11 @@ def flights():
 def replay(bootstrap, topic, rows, codec, kill_at=(), kill=None):
     """Writes all rows in order with an idempotent producer; calls `kill` after the numbers of rows in `kill_at`."""
     new = NewTopic(topic, num_partitions=PARTITIONS, replication_factor=1)
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    # A broker that was killed refuses connections for a while, and librdkafka would log every one of them.
+    quiet = {"bootstrap.servers": bootstrap, "log_level": 2}
+    admin = AdminClient(quiet)
     admin.create_topics([new])[topic].result(30)
-    settings = {"bootstrap.servers": bootstrap, "enable.idempotence": True, "compression.type": codec, "linger.ms": 5}
+    settings = {**quiet, "enable.idempotence": True, "compression.type": codec, "linger.ms": 5}
     settings |= {"partitioner": "murmur2_random", "message.timeout.ms": 120_000, "reconnect.backoff.max.ms": 500}
     client, failures = Producer(settings), []
 
