@@ -26,14 +26,22 @@ async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["roundtrip", bootstrap, topic, codec, count] => roundtrip(bootstrap, topic, codec, count.parse()?).await,
+        ["roundtrip", bootstrap, topic, codec, count] => {
+            roundtrip(bootstrap, topic, codec, count.parse()?).await
+        }
         ["dump", bootstrap, topic, partitions] => dump(bootstrap, topic, partitions.parse()?),
-        _ => Err("usage: rdkafka-client roundtrip HOST:PORT TOPIC CODEC COUNT | dump HOST:PORT TOPIC PARTITIONS".into()),
+        _ => Err(
+            "usage: rdkafka-client roundtrip HOST:PORT TOPIC CODEC COUNT | dump HOST:PORT TOPIC PARTITIONS"
+                .into(),
+        ),
     }
 }
 
 fn value(number: usize) -> String {
-    format!("the value of record {number}, and something that compresses: {}", "firth ".repeat(number % 40))
+    format!(
+        "the value of record {number}, and something that compresses: {}",
+        "firth ".repeat(number % 40)
+    )
 }
 
 async fn roundtrip(bootstrap: &str, topic: &str, codec: &str, count: usize) -> Result<()> {
@@ -49,8 +57,14 @@ async fn roundtrip(bootstrap: &str, topic: &str, codec: &str, count: usize) -> R
     for number in 0..count {
         let (key, payload, header) = (format!("key-{}", number % 7), value(number), number.to_string());
         let headers = OwnedHeaders::new()
-            .insert(Header { key: "number", value: Some(&header) })
-            .insert(Header { key: "empty", value: None::<&str> });
+            .insert(Header {
+                key: "number",
+                value: Some(&header),
+            })
+            .insert(Header {
+                key: "empty",
+                value: None::<&str>,
+            });
         let record = FutureRecord::to(topic)
             .partition(0)
             .key(&key)
@@ -63,14 +77,17 @@ async fn roundtrip(bootstrap: &str, topic: &str, codec: &str, count: usize) -> R
         let delivered = delivery.await?.map_err(|(error, _)| error)?;
         let expected = (0, number as i64);
         if (delivered.partition, delivered.offset) != expected {
-            return Err(format!("record {number} was acknowledged as {delivered:?}, not as {expected:?}").into());
+            return Err(
+                format!("record {number} was acknowledged as {delivered:?}, not as {expected:?}").into(),
+            );
         }
     }
 
     let consumer = assigned_consumer(bootstrap, topic, 1)?;
     for number in 0..count {
         let message = next_message(&consumer)?;
-        compare(&message, number).map_err(|what| format!("record {number} came back with another {what}: {message:?}"))?;
+        compare(&message, number)
+            .map_err(|what| format!("record {number} came back with another {what}: {message:?}"))?;
     }
     Ok(())
 }
@@ -78,13 +95,22 @@ async fn roundtrip(bootstrap: &str, topic: &str, codec: &str, count: usize) -> R
 fn compare(message: &BorrowedMessage<'_>, number: usize) -> std::result::Result<(), &'static str> {
     let check = |holds: bool, what: &'static str| if holds { Ok(()) } else { Err(what) };
     check(message.offset() == number as i64, "offset")?;
-    check(message.key() == Some(format!("key-{}", number % 7).as_bytes()), "key")?;
+    check(
+        message.key() == Some(format!("key-{}", number % 7).as_bytes()),
+        "key",
+    )?;
     check(message.payload() == Some(value(number).as_bytes()), "value")?;
-    check(message.timestamp() == Timestamp::CreateTime(FIRST_TIMESTAMP_MS + number as i64), "timestamp")?;
+    check(
+        message.timestamp() == Timestamp::CreateTime(FIRST_TIMESTAMP_MS + number as i64),
+        "timestamp",
+    )?;
     let headers = message.headers().ok_or("number of headers")?;
     let found: Vec<_> = headers.iter().map(|header| (header.key, header.value)).collect();
     let text = number.to_string();
-    check(found == [("number", Some(text.as_bytes())), ("empty", None)], "header")
+    check(
+        found == [("number", Some(text.as_bytes())), ("empty", None)],
+        "header",
+    )
 }
 
 fn dump(bootstrap: &str, topic: &str, partitions: i32) -> Result<()> {
