@@ -45,8 +45,19 @@ impl Batch {
             count += 1;
         }
         let mut head = Encoder::default();
-        head.i64(0).i32((HEAD_BYTES - LENGTH_PREFIX_BYTES + records.len()) as i32).i32(-1).u8(2).i32(0);
-        head.i16(0).i32(count - 1).i64(timestamp_ms).i64(timestamp_ms).i64(-1).i16(-1).i32(-1).i32(count);
+        head.i64(0)
+            .i32((HEAD_BYTES - LENGTH_PREFIX_BYTES + records.len()) as i32)
+            .i32(-1)
+            .u8(2)
+            .i32(0);
+        head.i16(0)
+            .i32(count - 1)
+            .i64(timestamp_ms)
+            .i64(timestamp_ms)
+            .i64(-1)
+            .i16(-1)
+            .i32(-1)
+            .i32(count);
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(&records);
         let mut batch = Self {
@@ -67,7 +78,11 @@ impl Batch {
 
     /// The stamp in `stored`, a batch of the same shape as this one.
     pub(crate) fn stamp_of(&self, stored: &[u8]) -> Result<u64> {
-        ensure!(stored.len() == self.bytes.len(), "a fetched batch has {} bytes", stored.len());
+        ensure!(
+            stored.len() == self.bytes.len(),
+            "a fetched batch has {} bytes",
+            stored.len()
+        );
         Ok(Decoder::new(&stored[self.last_value_at..]).i64()? as u64)
     }
 
@@ -79,7 +94,13 @@ impl Batch {
 
 fn record(offset_delta: i32, value: &[u8]) -> Vec<u8> {
     let mut body = Encoder::default();
-    body.u8(0).varint(0).varint(offset_delta).varint(-1).varint(value.len() as i32).raw(value).varint(0);
+    body.u8(0)
+        .varint(0)
+        .varint(offset_delta)
+        .varint(-1)
+        .varint(value.len() as i32)
+        .raw(value)
+        .varint(0);
     let body = body.into_bytes();
     let mut record = Encoder::default();
     record.varint(body.len() as i32).raw(&body);
@@ -126,13 +147,21 @@ impl<'a> Head<'a> {
         let last_offset_delta = decoder.i32()?;
         let mut decoder = Decoder::new(&bytes[57..]);
         let records = decoder.i32()?;
-        Ok(Self { base_offset, last_offset_delta, records, bytes })
+        Ok(Self {
+            base_offset,
+            last_offset_delta,
+            records,
+            bytes,
+        })
     }
 
     pub(crate) fn check_crc(&self) -> Result<()> {
         let stored = Decoder::new(&self.bytes[CRC_AT..]).i32()? as u32;
         let computed = crc_fast::crc32_iscsi(&self.bytes[CRC_FROM..]);
-        ensure!(stored == computed, "a batch carries CRC {stored:08x}, its bytes have {computed:08x}");
+        ensure!(
+            stored == computed,
+            "a batch carries CRC {stored:08x}, its bytes have {computed:08x}"
+        );
         Ok(())
     }
 }

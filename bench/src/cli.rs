@@ -10,13 +10,22 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    compare::{self, Comparison},
+    consume::{self, Reading},
+    flush::{self, Flushing},
     ideal::{self, Settings, Shape},
+    idle::{self, Idling},
+    latency::{self, Pacing},
     produce::{self, Load, Until},
+    protocol::FetchLimits,
     recycled::Durability,
 };
 
 #[derive(Debug, Parser)]
-#[command(name = "bench", about = "Load drivers for Kafka brokers, and the ideal server to compare them with")]
+#[command(
+    name = "bench",
+    about = "Load drivers for Kafka brokers, and the ideal server to compare them with"
+)]
 struct Cli {
     /// Print one JSON object instead of a table.
     #[arg(long, global = true)]
@@ -31,6 +40,16 @@ enum Command {
     Ideal(Ideal),
     /// Send pre-encoded batches and check every reply.
     Produce(Produce),
+    /// Fetch over long polls and check that no offset is missing.
+    Consume(Consume),
+    /// Time evenly paced records from sending to acknowledgement and to consumption.
+    Latency(Latency),
+    /// Time single durable writes, the comparator for latencies.
+    Flush(Flush),
+    /// Open connections that do nothing and see what they cost.
+    Idle(Idle),
+    /// Run the scenarios on the ideal server and on a broker in turn, and print the table of figures.
+    Compare(Compare),
 }
 
 /// The server under load.
@@ -47,7 +66,9 @@ impl Target {
     fn address(&self) -> Result<SocketAddr> {
         let addresses = self.bootstrap.to_socket_addrs();
         let mut addresses = addresses.with_context(|| format!("cannot resolve {}", self.bootstrap))?;
-        addresses.next().with_context(|| format!("{} has no address", self.bootstrap))
+        addresses
+            .next()
+            .with_context(|| format!("{} has no address", self.bootstrap))
     }
 }
 
@@ -67,7 +88,7 @@ struct Ideal {
     #[arg(long, default_value_t = 1024, value_name = "KIB")]
     block_kib: usize,
     /// A second lane starts a write when this much has gathered.
-    #[arg(long, default_value_t = 256, value_name = "KIB")]
+    #[arg(long, default_value_t = 64, value_name = "KIB")]
     overlap_kib: usize,
 }
 
@@ -107,6 +128,98 @@ struct Produce {
     rate: Option<f64>,
 }
 
+#[derive(Debug, Args)]
+struct Consume {
+    #[command(flatten)]
+    target: Target,
+    #[arg(long, default_value = "bench")]
+    topic: String,
+    #[arg(long, default_value_t = 1)]
+    partitions: i32,
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    #[arg(long, default_value_t = 500)]
+    wait_ms_max: i32,
+    #[arg(long, default_value_t = 1)]
+    bytes_min: i32,
+    #[arg(long, default_value_t = 50 << 20)]
+    bytes_max: i32,
+    #[arg(long, default_value_t = 1 << 20)]
+    partition_bytes_max: i32,
+    /// Compute the CRC of every batch.
+    #[arg(long)]
+    check_crc: bool,
+    /// Read what arrives for so many seconds, instead of reading what is there.
+    #[arg(long)]
+    follow_seconds: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+struct Latency {
+    #[command(flatten)]
+    target: Target,
+    #[arg(long, default_value = "latency")]
+    topic: String,
+    /// Records per second.
+    #[arg(long, default_value_t = 5000.0)]
+    rate: f64,
+    #[arg(long, default_value_t = 1024)]
+    record_bytes: usize,
+    #[arg(long, default_value_t = 1.0)]
+    warmup_seconds: f64,
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Without a consumer, for a server that has no Fetch.
+    #[arg(long)]
+    ack_only: bool,
+}
+
+#[derive(Debug, Args)]
+struct Flush {
+    /// The file that is overwritten in a circle.
+    #[arg(long)]
+    file: PathBuf,
+    #[arg(long, default_value_t = 64, value_name = "MIB")]
+    file_mib: u64,
+    #[arg(long, default_value_t = 4096)]
+    block: usize,
+    /// Writes per second; without it one follows the other.
+    #[arg(long)]
+    rate: Option<f64>,
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+}
+
+#[derive(Debug, Args)]
+struct Idle {
+    #[command(flatten)]
+    target: Target,
+    #[arg(long, default_value_t = 1000)]
+    connections: usize,
+}
+
+#[derive(Debug, Args)]
+struct Compare {
+    /// The broker's binary; without one only the floor is measured.
+    #[arg(long)]
+    broker: Option<PathBuf>,
+    /// Where data is put, on the disk that is meant.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// A scenario by name; may be repeated.
+    #[arg(long)]
+    only: Vec<String>,
+    /// The length of a measurement that is not given in bytes.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    #[arg(long, default_value_t = 1024, value_name = "MIB")]
+    wal_limit_mib: u64,
+    #[arg(long, default_value_t = 10_240, value_name = "MIB")]
+    restart_mib: u64,
+}
+
 fn topic_config(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("a configuration is NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -114,13 +227,17 @@ fn topic_config(text: &str) -> Result<(String, String), String> {
 
 pub(crate) fn run() -> Result<()> {
     let cli = Cli::parse();
-    match cli.command {
-        Command::Ideal(args) => ideal::run(&args.settings()),
-        Command::Produce(args) => {
-            produce::run(&args.load()?, timestamp_ms())?.report().print(cli.json);
-            Ok(())
-        }
-    }
+    let report = match cli.command {
+        Command::Ideal(args) => return ideal::run(&args.settings()),
+        Command::Compare(args) => return compare::run(&args.comparison(), cli.json),
+        Command::Produce(args) => produce::run(&args.load()?, timestamp_ms())?.report(),
+        Command::Consume(args) => consume::run(&args.reading()?)?.report(),
+        Command::Latency(args) => latency::run(&args.pacing()?, timestamp_ms())?.report(),
+        Command::Flush(args) => flush::run(&args.flushing())?.report(),
+        Command::Idle(args) => idle::run(&args.idling()?)?.report(),
+    };
+    report.print(cli.json);
+    Ok(())
 }
 
 impl Ideal {
@@ -159,6 +276,82 @@ impl Produce {
             },
             rate: self.rate,
         })
+    }
+}
+
+impl Consume {
+    fn reading(self) -> Result<Reading> {
+        Ok(Reading {
+            bootstrap: self.target.address()?,
+            pid: self.target.pid,
+            topic: self.topic,
+            partitions: self.partitions,
+            connections: self.connections,
+            limits: FetchLimits {
+                wait_ms_max: self.wait_ms_max,
+                bytes_min: self.bytes_min,
+                bytes_max: self.bytes_max,
+                partition_bytes_max: self.partition_bytes_max,
+            },
+            check_crc: self.check_crc,
+            follow: self.follow_seconds.map(Duration::from_secs_f64),
+        })
+    }
+}
+
+impl Latency {
+    fn pacing(self) -> Result<Pacing> {
+        Ok(Pacing {
+            bootstrap: self.target.address()?,
+            pid: self.target.pid,
+            topic: self.topic,
+            rate: self.rate,
+            record_bytes: self.record_bytes,
+            warmup: Duration::from_secs_f64(self.warmup_seconds),
+            duration: Duration::from_secs_f64(self.seconds),
+            ack_only: self.ack_only,
+        })
+    }
+}
+
+impl Flush {
+    fn flushing(self) -> Flushing {
+        Flushing {
+            file: self.file,
+            file_bytes: self.file_mib << 20,
+            block_bytes: self.block,
+            rate: self.rate,
+            duration: Duration::from_secs_f64(self.seconds),
+        }
+    }
+}
+
+impl Idle {
+    fn idling(self) -> Result<Idling> {
+        let pid = self
+            .target
+            .pid
+            .context("--pid names the process whose memory is looked at")?;
+        Ok(Idling {
+            bootstrap: self.target.address()?,
+            connections: self.connections,
+            pid,
+        })
+    }
+}
+
+impl Compare {
+    fn comparison(self) -> Comparison {
+        Comparison {
+            broker: self.broker,
+            dir: self.dir,
+            rounds: self.rounds,
+            only: self.only,
+            seconds: self.seconds,
+            wal_limit_bytes: self.wal_limit_mib << 20,
+            restart_bytes: self.restart_mib << 20,
+            timestamp_ms: timestamp_ms(),
+        }
     }
 }
 

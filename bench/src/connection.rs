@@ -32,7 +32,10 @@ impl Connection {
             TcpStream::connect(bootstrap).with_context(|| format!("cannot connect to {bootstrap}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(READY_TIMEOUT))?;
-        Ok(Self { stream, next_correlation_id: 1 })
+        Ok(Self {
+            stream,
+            next_correlation_id: 1,
+        })
     }
 
     /// The socket for a measured loop, once nothing blocks on it any more.
@@ -61,12 +64,17 @@ impl Connection {
         loop {
             let metadata = self.call(|id| protocol::metadata(id, topic))?;
             let led = protocol::partitions_with_leader(&metadata)?;
-            ensure!(led <= partitions as usize, "topic {topic} has {led} partitions, not {partitions}");
+            ensure!(
+                led <= partitions as usize,
+                "topic {topic} has {led} partitions, not {partitions}"
+            );
             if led == partitions as usize {
                 return Ok(());
             }
             if started.elapsed() > READY_TIMEOUT {
-                bail!("topic {topic}: {led} of {partitions} partitions have a leader after {READY_TIMEOUT:?}");
+                bail!(
+                    "topic {topic}: {led} of {partitions} partitions have a leader after {READY_TIMEOUT:?}"
+                );
             }
             sleep(READY_POLL);
         }
@@ -83,12 +91,17 @@ impl Connection {
         self.next_correlation_id += 1;
         self.stream.write_all(&request(correlation_id))?;
         let mut size = [0; 4];
-        self.stream.read_exact(&mut size).context("the server closed the connection")?;
+        self.stream
+            .read_exact(&mut size)
+            .context("the server closed the connection")?;
         let frame_bytes = frame_size(&size, FRAME_BYTES_MAX)?.context("a size is four bytes")? - 4;
         let mut frame = vec![0; frame_bytes];
         self.stream.read_exact(&mut frame)?;
         let answered = Decoder::new(&frame).i32()?;
-        ensure!(answered == correlation_id, "request {correlation_id} was answered as {answered}");
+        ensure!(
+            answered == correlation_id,
+            "request {correlation_id} was answered as {answered}"
+        );
         frame.drain(..4);
         Ok(frame)
     }

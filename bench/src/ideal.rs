@@ -66,12 +66,14 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
 fn start_lane(index: usize, lanes: &Arc<Lanes>, settings: &Settings) -> Result<()> {
     let lane = Lane::open(&settings.file, Durability::Disk)?;
     let lanes = Arc::clone(lanes);
-    thread::Builder::new().name(format!("lane-{index}")).spawn(move || {
-        // A failed flush is final: nothing after it may be acknowledged.
-        if let Err(error) = lanes.run(&lane) {
-            eprintln!("lane {index}: {error:#}");
-            std::process::exit(1);
-        }
-    })?;
+    thread::Builder::new()
+        .name(format!("lane-{index}"))
+        .spawn(move || {
+            // A failed flush is final: nothing after it may be acknowledged.
+            if let Err(error) = lanes.run(&lane) {
+                eprintln!("lane {index}: {error:#}");
+                std::process::exit(1);
+            }
+        })?;
     Ok(())
 }

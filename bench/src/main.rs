@@ -10,8 +10,13 @@
 
 mod batch;
 mod cli;
+mod compare;
 mod connection;
+mod consume;
+mod flush;
 mod ideal;
+mod idle;
+mod latency;
 mod process;
 mod produce;
 mod protocol;

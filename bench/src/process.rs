@@ -1,6 +1,6 @@
 //! What a process and the disks have used, from `/proc` and `/sys`, read before and after a measurement.
 
-use std::{fs, path::Path};
+use std::{fs, num::NonZeroU64, path::Path};
 
 use anyhow::{Context, Result};
 
@@ -21,10 +21,17 @@ impl Usage {
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let stat = read(format!("/proc/{pid}/stat"))?;
         // The name may hold blanks and parentheses; the fields behind its last parenthesis start with the third.
-        let fields: Vec<&str> =
-            stat.rsplit(')').next().context("/proc/PID/stat has no name")?.split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .context("/proc/PID/stat has no name")?
+            .split_whitespace()
+            .collect();
         let ticks = |index: usize| -> Result<f64> {
-            Ok(fields.get(index - 3).context("/proc/PID/stat is short")?.parse::<f64>()?)
+            Ok(fields
+                .get(index - 3)
+                .context("/proc/PID/stat is short")?
+                .parse::<f64>()?)
         };
         Ok(Self {
             cpu_user_s: ticks(14)? / TICKS_PER_SECOND,
@@ -90,7 +97,10 @@ impl Disks {
 
     fn add(&mut self, device: &Path) -> Result<()> {
         let stat = read(device.join("stat"))?;
-        let fields: Vec<u64> = stat.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let fields: Vec<u64> = stat
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
         let at = |index: usize| fields.get(index).copied().unwrap_or(0);
         self.writes += at(4);
         self.written_bytes += at(6) * SECTOR_BYTES;
@@ -107,6 +117,11 @@ impl Disks {
     }
 }
 
+/// Takes the 50 us off by which the kernel may end this thread's timed waits late.
+pub(crate) fn precise_timers() -> Result<()> {
+    Ok(rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?)
+}
+
 fn read(path: impl AsRef<Path>) -> Result<String> {
     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.as_ref().display()))
 }
@@ -114,7 +129,10 @@ fn read(path: impl AsRef<Path>) -> Result<String> {
 fn field(text: &str, name: &str) -> Result<u64> {
     let line = text.lines().find(|line| line.starts_with(name));
     let value = line.and_then(|line| line.split_whitespace().nth(1));
-    value.with_context(|| format!("no {name}"))?.parse().context("not a number")
+    value
+        .with_context(|| format!("no {name}"))?
+        .parse()
+        .context("not a number")
 }
 
 #[cfg(test)]

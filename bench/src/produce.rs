@@ -81,9 +81,16 @@ impl Outcome {
         report.figure("msg_per_s", self.records_per_s());
         report.figure("mb_per_s", self.payload_bytes as f64 / 1e6 / self.seconds);
         report.figure("requests_per_s", self.requests as f64 / self.seconds);
-        report.put("records", self.records).put("payload_bytes", self.payload_bytes);
-        report.figure("seconds", self.seconds).percentiles("ack", &self.latency);
-        report.figure("driver_cpu_s_per_million", self.driver_cpu_s / (self.records as f64 / 1e6));
+        report
+            .put("records", self.records)
+            .put("payload_bytes", self.payload_bytes);
+        report
+            .figure("seconds", self.seconds)
+            .percentiles("ack", &self.latency);
+        report.figure(
+            "driver_cpu_s_per_million",
+            self.driver_cpu_s / (self.records as f64 / 1e6),
+        );
         if let Some(server) = &self.server {
             report.server(server, self.records, self.payload_bytes);
         }
@@ -98,7 +105,12 @@ pub(crate) fn run(load: &Load, timestamp_ms: i64) -> Result<Outcome> {
     control.api_versions()?;
     control.create_topic(&load.topic, load.partitions, &load.topic_configs)?;
     let batch = Batch::filled(load.record_bytes, load.batch_bytes, timestamp_ms);
-    let plan = Plan { topic: &load.topic, acks: load.acks, depth: load.depth, batch: &batch };
+    let plan = Plan {
+        topic: &load.topic,
+        acks: load.acks,
+        depth: load.depth,
+        batch: &batch,
+    };
     let mut driver = Driver::connect(load, &plan)?;
     driver.warm_up(load.warmup_bytes)?;
     driver.measure(load)
@@ -140,7 +152,10 @@ impl<'a> Driver<'a> {
             let stream = Connection::open(load.bootstrap)?.into_nonblocking()?;
             let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
             epoll::add(&epoll, &stream, epoll::EventData::new_u64(index as u64), flags)?;
-            links.push(Link::new(stream, plan.ring(index, load.connections, load.partitions)));
+            links.push(Link::new(
+                stream,
+                plan.ring(index, load.connections, load.partitions),
+            ));
         }
         let records_per_request = plan.batch.records as f64;
         Ok(Self {
@@ -198,9 +213,10 @@ impl<'a> Driver<'a> {
         let seconds = (self.now_ns() - began_ns) as f64 / 1e9;
         let requests = self.acked - acked_before;
         let server = match (load.pid, server_before) {
-            (Some(pid), Some(before)) => {
-                Some(ServerUsage { usage: Usage::of(pid)?.since(before), memory: Memory::of(pid)? })
-            }
+            (Some(pid), Some(before)) => Some(ServerUsage {
+                usage: Usage::of(pid)?.since(before),
+                memory: Memory::of(pid)?,
+            }),
             _ => None,
         };
         let outcome = Outcome {
@@ -231,7 +247,10 @@ impl<'a> Driver<'a> {
 
     /// Waits for replies and room, and takes what is there.
     fn turn(&mut self) -> Result<()> {
-        let timeout = Timespec { tv_sec: 0, tv_nsec: TICK.as_nanos() as i64 };
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: TICK.as_nanos() as i64,
+        };
         self.events.clear();
         epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout))?;
         let now_ns = self.now_ns();

@@ -51,13 +51,24 @@ pub(crate) fn produced(frame: &[u8]) -> Result<Produced> {
     let mut decoder = Decoder::new(frame);
     let correlation_id = decoder.i32()?;
     decoder.tags()?;
-    ensure!(decoder.compact_array_length()? == 1, "the response names not one topic");
+    ensure!(
+        decoder.compact_array_length()? == 1,
+        "the response names not one topic"
+    );
     decoder.compact_bytes()?;
-    ensure!(decoder.compact_array_length()? == 1, "the response names not one partition");
+    ensure!(
+        decoder.compact_array_length()? == 1,
+        "the response names not one partition"
+    );
     let partition = decoder.i32()?;
     let error_code = decoder.i16()?;
     let base_offset = decoder.i64()?;
-    Ok(Produced { correlation_id, partition, error_code, base_offset })
+    Ok(Produced {
+        correlation_id,
+        partition,
+        error_code,
+        base_offset,
+    })
 }
 
 /// What one connection asks of one partition.
@@ -82,12 +93,25 @@ pub(crate) fn fetch(
     limits: FetchLimits,
 ) -> Vec<u8> {
     let mut request = Encoder::request(FETCH, FETCH_VERSION, correlation_id, true);
-    request.i32(-1).i32(limits.wait_ms_max).i32(limits.bytes_min).i32(limits.bytes_max).u8(0);
+    request
+        .i32(-1)
+        .i32(limits.wait_ms_max)
+        .i32(limits.bytes_min)
+        .i32(limits.bytes_max)
+        .u8(0);
     // No fetch session: id 0 and epoch -1.
     request.i32(0).i32(-1);
-    request.uvarint(2).compact_string(topic).uvarint(positions.len() as u32 + 1);
+    request
+        .uvarint(2)
+        .compact_string(topic)
+        .uvarint(positions.len() as u32 + 1);
     for position in positions {
-        request.i32(position.partition).i32(-1).i64(position.offset).i32(-1).i64(-1);
+        request
+            .i32(position.partition)
+            .i32(-1)
+            .i64(position.offset)
+            .i32(-1)
+            .i64(-1);
         request.i32(limits.partition_bytes_max).u8(0);
     }
     // The topic's tags, no forgotten topics, an empty rack id, the request's tags.
@@ -111,7 +135,10 @@ pub(crate) fn fetched<'a>(
 ) -> Result<()> {
     let mut decoder = Decoder::new(frame);
     let answered = decoder.i32()?;
-    ensure!(answered == correlation_id, "fetch {correlation_id} was answered as {answered}");
+    ensure!(
+        answered == correlation_id,
+        "fetch {correlation_id} was answered as {answered}"
+    );
     decoder.tags()?;
     decoder.i32()?;
     let error_code = decoder.i16()?;
@@ -139,7 +166,11 @@ fn fetched_partition<'a>(decoder: &mut Decoder<'a>) -> Result<Fetched<'a>> {
     decoder.i32()?;
     let records = decoder.compact_bytes()?;
     decoder.tags()?;
-    Ok(Fetched { partition, error_code, records })
+    Ok(Fetched {
+        partition,
+        error_code,
+        records,
+    })
 }
 
 pub(crate) fn api_versions(correlation_id: i32) -> Vec<u8> {
@@ -153,7 +184,13 @@ pub(crate) fn create_topic(
     configs: &[(String, String)],
 ) -> Vec<u8> {
     let mut request = Encoder::request(CREATE_TOPICS, 4, correlation_id, false);
-    request.i32(1).string(topic).i32(partitions).i16(1).i32(0).i32(configs.len() as i32);
+    request
+        .i32(1)
+        .string(topic)
+        .i32(partitions)
+        .i16(1)
+        .i32(0)
+        .i32(configs.len() as i32);
     for (name, value) in configs {
         request.string(name).string(value);
     }
@@ -241,10 +278,15 @@ pub(crate) fn offsets_listed(body: &[u8], partitions: i32) -> Result<Vec<i64>> {
         for _ in 0..decoder.array_length()? {
             let partition = decoder.i32()?;
             let error_code = decoder.i16()?;
-            ensure!(error_code == 0, "the offsets of partition {partition} failed with error {error_code}");
+            ensure!(
+                error_code == 0,
+                "the offsets of partition {partition} failed with error {error_code}"
+            );
             decoder.i64()?;
             let offset = decoder.i64()?;
-            let slot = offsets.get_mut(partition as usize).context("an unknown partition was listed")?;
+            let slot = offsets
+                .get_mut(partition as usize)
+                .context("an unknown partition was listed")?;
             *slot = offset;
         }
     }

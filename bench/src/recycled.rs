@@ -49,7 +49,11 @@ impl AlignedBuffer {
         let start = memory.as_ptr().align_offset(BUFFER_ALIGN);
         // Pages are touched here, not in the middle of a measurement.
         memory.fill(1);
-        Self { memory, start, capacity }
+        Self {
+            memory,
+            start,
+            capacity,
+        }
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
@@ -63,7 +67,10 @@ impl AlignedBuffer {
 
 /// Creates the file, or grows it to `file_bytes`, and writes zeros over all of it.
 pub(crate) fn prepare(path: &Path, file_bytes: u64) -> Result<()> {
-    ensure!(file_bytes > 0 && file_bytes.is_multiple_of(ZERO_STEP_BYTES as u64), "the file is whole MiB long");
+    ensure!(
+        file_bytes > 0 && file_bytes.is_multiple_of(ZERO_STEP_BYTES as u64),
+        "the file is whole MiB long"
+    );
     let mut file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
     let zeros = vec![0; ZERO_STEP_BYTES];
     for _ in 0..file_bytes / ZERO_STEP_BYTES as u64 {
@@ -86,14 +93,16 @@ impl Lane {
         if durability == Durability::Disk {
             options.custom_flags((OFlags::DIRECT | OFlags::DSYNC).bits() as i32);
         }
-        let file = options.open(path).with_context(|| {
-            format!("cannot open {} for {} writes", path.display(), durability.name())
-        })?;
+        let file = options
+            .open(path)
+            .with_context(|| format!("cannot open {} for {} writes", path.display(), durability.name()))?;
         Ok(Self { file })
     }
 
     pub(crate) fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.file.write_all_at(bytes, offset).context("a write of the recycled file failed")
+        self.file
+            .write_all_at(bytes, offset)
+            .context("a write of the recycled file failed")
     }
 }
 
@@ -126,7 +135,10 @@ mod tests {
     #[test]
     fn a_circle_never_splits_a_write() {
         let mut circle = Circle::new(10);
-        assert_eq!([circle.take(4), circle.take(4), circle.take(4), circle.take(6)], [0, 4, 0, 4]);
+        assert_eq!(
+            [circle.take(4), circle.take(4), circle.take(4), circle.take(6)],
+            [0, 4, 0, 4]
+        );
     }
 
     #[test]

@@ -10,7 +10,8 @@ const LATENCY_NS_MAX: u64 = 60_000_000_000;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
 pub(crate) fn latency_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_NS_MAX, SIGNIFICANT_DIGITS).expect("the bounds are constants in range")
+    Histogram::new_with_bounds(1, LATENCY_NS_MAX, SIGNIFICANT_DIGITS)
+        .expect("the bounds are constants in range")
 }
 
 #[derive(Debug, Default)]
@@ -44,17 +45,29 @@ impl Report {
     pub(crate) fn server(&mut self, server: &ServerUsage, records: u64, payload_bytes: u64) -> &mut Self {
         let millions = records as f64 / 1e6;
         self.figure("server_cpu_s_per_million", server.usage.cpu_s() / millions);
-        self.figure("server_cpu_user_share", server.usage.cpu_user_s / server.usage.cpu_s());
+        self.figure(
+            "server_cpu_user_share",
+            server.usage.cpu_user_s / server.usage.cpu_s(),
+        );
         self.figure("server_rss_mb", server.memory.resident_bytes as f64 / 1e6);
-        self.figure("server_rss_peak_mb", server.memory.resident_peak_bytes as f64 / 1e6);
-        self.figure("write_amplification", server.usage.written_bytes as f64 / payload_bytes as f64);
+        self.figure(
+            "server_rss_peak_mb",
+            server.memory.resident_peak_bytes as f64 / 1e6,
+        );
+        self.figure(
+            "write_amplification",
+            server.usage.written_bytes as f64 / payload_bytes as f64,
+        );
         self
     }
 
     pub(crate) fn disks(&mut self, disks: &Disks, seconds: f64) -> &mut Self {
         self.figure("disk_writes_per_s", disks.writes as f64 / seconds);
         self.figure("disk_flushes_per_s", disks.flushes as f64 / seconds);
-        self.figure("disk_written_mb_per_s", disks.written_bytes as f64 / 1e6 / seconds)
+        self.figure(
+            "disk_written_mb_per_s",
+            disks.written_bytes as f64 / 1e6 / seconds,
+        )
     }
 
     pub(crate) fn number(&self, name: &str) -> Option<f64> {
@@ -63,7 +76,10 @@ impl Report {
 
     pub(crate) fn print(&self, json: bool) {
         if json {
-            println!("{}", Value::Object(self.fields.iter().cloned().collect::<Map<_, _>>()));
+            println!(
+                "{}",
+                Value::Object(self.fields.iter().cloned().collect::<Map<_, _>>())
+            );
             return;
         }
         for (name, value) in &self.fields {

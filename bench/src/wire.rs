@@ -23,7 +23,12 @@ impl Encoder {
     /// A request whose size field is filled in by [`Encoder::finish`].
     pub(crate) fn request(api_key: i16, api_version: i16, correlation_id: i32, flexible: bool) -> Self {
         let mut encoder = Self::default();
-        encoder.i32(0).i16(api_key).i16(api_version).i32(correlation_id).string(CLIENT_ID);
+        encoder
+            .i32(0)
+            .i16(api_key)
+            .i16(api_version)
+            .i32(correlation_id)
+            .string(CLIENT_ID);
         if flexible {
             encoder.u8(0);
         }
@@ -39,7 +44,10 @@ impl Encoder {
 
     /// A response behind those that are in `bytes` already, ended by [`Encoder::finish_appended`].
     pub(crate) fn appending(bytes: Vec<u8>, correlation_id: i32) -> Self {
-        let mut encoder = Self { start: bytes.len(), bytes };
+        let mut encoder = Self {
+            start: bytes.len(),
+            bytes,
+        };
         encoder.i32(0).i32(correlation_id);
         encoder
     }
@@ -123,18 +131,20 @@ impl<'a> Decoder<'a> {
         Self { rest: bytes }
     }
 
-    pub(crate) fn remaining(&self) -> usize {
-        self.rest.len()
-    }
-
     pub(crate) fn take(&mut self, n: usize) -> Result<&'a [u8]> {
-        let (head, rest) = self.rest.split_at_checked(n).context("the frame ends inside a field")?;
+        let (head, rest) = self
+            .rest
+            .split_at_checked(n)
+            .context("the frame ends inside a field")?;
         self.rest = rest;
         Ok(head)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let (head, rest) = self.rest.split_first_chunk().context("the frame ends inside a field")?;
+        let (head, rest) = self
+            .rest
+            .split_first_chunk()
+            .context("the frame ends inside a field")?;
         self.rest = rest;
         Ok(*head)
     }
@@ -206,9 +216,14 @@ impl<'a> Decoder<'a> {
 
 /// The size of the frame at the front of `bytes`, its own four bytes included; `None` until those four have arrived.
 pub(crate) fn frame_size(bytes: &[u8], frame_bytes_max: usize) -> Result<Option<usize>> {
-    let Some(size) = bytes.first_chunk::<4>() else { return Ok(None) };
+    let Some(size) = bytes.first_chunk::<4>() else {
+        return Ok(None);
+    };
     let size = i32::from_be_bytes(*size);
-    ensure!(size >= 4 && size as usize <= frame_bytes_max, "a frame claims {size} bytes");
+    ensure!(
+        size >= 4 && size as usize <= frame_bytes_max,
+        "a frame claims {size} bytes"
+    );
     Ok(Some(size as usize + 4))
 }
 

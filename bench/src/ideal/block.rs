@@ -43,11 +43,6 @@ impl Block {
         self.length
     }
 
-    /// The memory behind what has been accepted.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
-        &mut self.buffer.as_mut_slice()[self.length..]
-    }
-
     /// `bytes` more of the room are part of the block.
     pub(crate) fn accept(&mut self, bytes: usize) {
         self.length += bytes;
@@ -58,7 +53,10 @@ impl Block {
         let place = self.connections;
         match self.replies.get_mut(place) {
             Some(replies) => replies.stream = Arc::clone(stream),
-            None => self.replies.push(Replies { stream: Arc::clone(stream), bytes: Vec::new() }),
+            None => self.replies.push(Replies {
+                stream: Arc::clone(stream),
+                bytes: Vec::new(),
+            }),
         }
         self.connections += 1;
         place
@@ -66,7 +64,10 @@ impl Block {
 
     /// The block's room and the replies at `place`, to read from the one and write to the other.
     pub(crate) fn room_and_replies(&mut self, place: usize) -> (&mut [u8], &mut Vec<u8>) {
-        (&mut self.buffer.as_mut_slice()[self.length..], &mut self.replies[place].bytes)
+        (
+            &mut self.buffer.as_mut_slice()[self.length..],
+            &mut self.replies[place].bytes,
+        )
     }
 
     /// The block's bytes, up to the next 4 KiB boundary.

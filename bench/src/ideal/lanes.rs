@@ -48,7 +48,9 @@ impl Lanes {
         let state = State {
             gathering: None,
             full: VecDeque::new(),
-            free: (0..BLOCKS).map(|index| Block::new(index, shape.block_bytes_full)).collect(),
+            free: (0..BLOCKS)
+                .map(|index| Block::new(index, shape.block_bytes_full))
+                .collect(),
             writing: 0,
             waiting: 0,
             next_lsn: 0,
@@ -110,7 +112,9 @@ impl Lanes {
         loop {
             if state.is_ready(self.shape) {
                 let full = state.full.pop_front();
-                let block = full.or_else(|| state.gathering.take()).expect("a ready state has a block");
+                let block = full
+                    .or_else(|| state.gathering.take())
+                    .expect("a ready state has a block");
                 let lsn = state.next_lsn;
                 state.next_lsn += 1;
                 state.writing += 1;
@@ -129,7 +133,9 @@ impl Lanes {
         published.early.insert(lsn, block);
         loop {
             let next = published.next_lsn;
-            let Some(mut block) = published.early.remove(&next) else { return };
+            let Some(mut block) = published.early.remove(&next) else {
+                return;
+            };
             block.answer();
             published.next_lsn += 1;
             self.lock().free.push(block);
@@ -146,7 +152,11 @@ impl Lanes {
 impl State {
     fn is_ready(&self, shape: Shape) -> bool {
         let gathered = self.gathering.as_ref().map_or(0, Block::length);
-        let enough = if self.writing == 0 { 1 } else { shape.overlap_bytes_min };
+        let enough = if self.writing == 0 {
+            1
+        } else {
+            shape.overlap_bytes_min
+        };
         !self.full.is_empty() || gathered >= enough
     }
 }

@@ -20,10 +20,7 @@ use super::{
     lanes::Lanes,
     request::Topics,
 };
-use crate::{
-    recycled::Lane,
-    wire::frame_size,
-};
+use crate::{recycled::Lane, wire::frame_size};
 
 const LISTENER: u64 = u64::MAX;
 const EVENTS_MAX: usize = 256;
@@ -60,9 +57,22 @@ impl Reader {
         inline: Option<Lane>,
     ) -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)?;
+        epoll::add(
+            &epoll,
+            &listener,
+            epoll::EventData::new_u64(LISTENER),
+            epoll::EventFlags::IN,
+        )?;
         let topics = Topics::new(address.ip().to_string(), address.port());
-        Ok(Self { listener, epoll, connections: HashMap::new(), next_id: 0, topics, lanes, inline })
+        Ok(Self {
+            listener,
+            epoll,
+            connections: HashMap::new(),
+            next_id: 0,
+            topics,
+            lanes,
+            inline,
+        })
     }
 
     pub(crate) fn run(mut self) -> Result<()> {
@@ -86,8 +96,18 @@ impl Reader {
     fn accept(&mut self) -> Result<()> {
         let (stream, _) = self.listener.accept()?;
         stream.set_nodelay(true)?;
-        epoll::add(&self.epoll, &stream, epoll::EventData::new_u64(self.next_id), epoll::EventFlags::IN)?;
-        let client = Client { stream: Arc::new(stream), unfinished: Vec::new(), use_id: 0, place: 0 };
+        epoll::add(
+            &self.epoll,
+            &stream,
+            epoll::EventData::new_u64(self.next_id),
+            epoll::EventFlags::IN,
+        )?;
+        let client = Client {
+            stream: Arc::new(stream),
+            unfinished: Vec::new(),
+            use_id: 0,
+            place: 0,
+        };
         self.connections.insert(self.next_id, client);
         self.next_id += 1;
         Ok(())
@@ -95,16 +115,15 @@ impl Reader {
 
     /// Receives once from a connection that has bytes, and ends it if that fails.
     fn serve(&mut self, id: u64) -> Result<()> {
-        let Some(client) = self.connections.get_mut(&id) else { return Ok(()) };
+        let Some(client) = self.connections.get_mut(&id) else {
+            return Ok(());
+        };
         let mut block = self.lanes.take_gathering();
         let served = client.receive(&mut block, &mut self.topics);
-        match &self.inline {
-            Some(lane) => {
-                let offset = self.lanes.next_offset(block.length());
-                lane.write(block.bytes(), offset)?;
-                block.answer();
-            }
-            None => {}
+        if let Some(lane) = &self.inline {
+            let offset = self.lanes.next_offset(block.length());
+            lane.write(block.bytes(), offset)?;
+            block.answer();
         }
         self.lanes.put_gathering(block);
         match served {
@@ -145,9 +164,11 @@ impl Client {
                 if filled - at <= MOVED_BYTES_MAX || !fits {
                     break;
                 }
-                let (_, rest) =
-                    recv(&*self.stream, &mut room[filled..at + size], RecvFlags::WAITALL)?;
-                ensure!(filled + rest == at + size, "the connection ended inside a request");
+                let (_, rest) = recv(&*self.stream, &mut room[filled..at + size], RecvFlags::WAITALL)?;
+                ensure!(
+                    filled + rest == at + size,
+                    "the connection ended inside a request"
+                );
                 filled = at + size;
             }
             topics.answer(&room[at + 4..at + size], replies)?;

@@ -10,8 +10,14 @@ use crate::{
 
 /// key, first and last version. Fetch and ListOffsets are listed since librdkafka takes the record format from them, and are
 /// not answered.
-const VERSIONS: [(i16, i16, i16); 6] =
-    [(PRODUCE, 0, 9), (FETCH, 4, 12), (LIST_OFFSETS, 1, 2), (METADATA, 0, 7), (API_VERSIONS, 0, 0), (CREATE_TOPICS, 2, 4)];
+const VERSIONS: [(i16, i16, i16); 6] = [
+    (PRODUCE, 0, 9),
+    (FETCH, 4, 12),
+    (LIST_OFFSETS, 1, 2),
+    (METADATA, 0, 7),
+    (API_VERSIONS, 0, 0),
+    (CREATE_TOPICS, 2, 4),
+];
 const UNSUPPORTED_VERSION: i16 = 35;
 const NODE_ID: i32 = 1;
 
@@ -31,7 +37,11 @@ struct Topic {
 
 impl Topics {
     pub(crate) fn new(host: String, port: u16) -> Self {
-        Self { topics: Vec::new(), host, port: i32::from(port) }
+        Self {
+            topics: Vec::new(),
+            host,
+            port: i32::from(port),
+        }
     }
 
     /// Checks one request (behind its size) and appends the reply to it, if it gets one.
@@ -49,7 +59,13 @@ impl Topics {
         Ok(())
     }
 
-    fn produce(&mut self, version: i16, id: i32, mut decoder: Decoder<'_>, replies: &mut Vec<u8>) -> Result<()> {
+    fn produce(
+        &mut self,
+        version: i16,
+        id: i32,
+        mut decoder: Decoder<'_>,
+        replies: &mut Vec<u8>,
+    ) -> Result<()> {
         ensure!((3..=9).contains(&version), "Produce {version} is not spoken here");
         let flexible = version >= 9;
         if flexible {
@@ -66,7 +82,11 @@ impl Topics {
         }
         let topics = produce_count(&mut decoder, &mut reply, flexible)?;
         for _ in 0..topics {
-            let name = if flexible { decoder.compact_bytes()? } else { decoder.string()? };
+            let name = if flexible {
+                decoder.compact_bytes()?
+            } else {
+                decoder.string()?
+            };
             if flexible {
                 reply.uvarint(name.len() as u32 + 1).raw(name);
             } else {
@@ -75,7 +95,11 @@ impl Topics {
             let topic = self.topic(name);
             for _ in 0..produce_count(&mut decoder, &mut reply, flexible)? {
                 let partition = decoder.i32()?;
-                let records = if flexible { decoder.compact_bytes()? } else { decoder.bytes()? };
+                let records = if flexible {
+                    decoder.compact_bytes()?
+                } else {
+                    decoder.bytes()?
+                };
                 let base_offset = topic.append(partition, records)?;
                 reply.i32(partition).i16(0).i64(base_offset).i64(-1);
                 if version >= 5 {
@@ -107,7 +131,10 @@ impl Topics {
     }
 
     fn metadata(&mut self, version: i16, id: i32, mut decoder: Decoder<'_>) -> Result<Vec<u8>> {
-        ensure!((0..=7).contains(&version), "Metadata {version} is not spoken here");
+        ensure!(
+            (0..=7).contains(&version),
+            "Metadata {version} is not spoken here"
+        );
         let mut named = Vec::new();
         for _ in 0..decoder.array_length()? {
             let name = decoder.string()?;
@@ -151,20 +178,32 @@ impl Topics {
     }
 
     fn create_topics(&mut self, version: i16, id: i32, mut decoder: Decoder<'_>) -> Result<Vec<u8>> {
-        ensure!((2..=4).contains(&version), "CreateTopics {version} is not spoken here");
+        ensure!(
+            (2..=4).contains(&version),
+            "CreateTopics {version} is not spoken here"
+        );
         ensure!(decoder.array_length()? == 1, "one topic at a time");
         let name = decoder.string()?;
         let partitions = usize::try_from(decoder.i32()?).unwrap_or(1);
         self.topic(name).grow(partitions);
         let mut reply = Encoder::response(id);
-        reply.i32(0).i32(1).i16(name.len() as i16).raw(name).i16(0).i16(-1);
+        reply
+            .i32(0)
+            .i32(1)
+            .i16(name.len() as i16)
+            .raw(name)
+            .i16(0)
+            .i16(-1);
         Ok(reply.finish())
     }
 
     fn topic(&mut self, name: &[u8]) -> &mut Topic {
         let known = self.topics.iter().position(|topic| topic.name == name);
         let index = known.unwrap_or_else(|| {
-            self.topics.push(Topic { name: name.to_vec(), next_offsets: Vec::new() });
+            self.topics.push(Topic {
+                name: name.to_vec(),
+                next_offsets: Vec::new(),
+            });
             self.topics.len() - 1
         });
         &mut self.topics[index]
@@ -193,7 +232,11 @@ impl Topic {
 
 /// The count of an array in a Produce request, which the reply repeats.
 fn produce_count(decoder: &mut Decoder<'_>, reply: &mut Encoder, flexible: bool) -> Result<usize> {
-    let count = if flexible { decoder.compact_array_length()? } else { decoder.array_length()? };
+    let count = if flexible {
+        decoder.compact_array_length()?
+    } else {
+        decoder.array_length()?
+    };
     if flexible {
         reply.uvarint(count as u32 + 1);
     } else {
@@ -205,7 +248,9 @@ fn produce_count(decoder: &mut Decoder<'_>, reply: &mut Encoder, flexible: bool)
 /// Version 0, which also answers any other version, with the error that makes a client ask again (KIP-511).
 fn api_versions(version: i16, correlation_id: i32) -> Vec<u8> {
     let mut reply = Encoder::response(correlation_id);
-    reply.i16(if version == 0 { 0 } else { UNSUPPORTED_VERSION }).i32(VERSIONS.len() as i32);
+    reply
+        .i16(if version == 0 { 0 } else { UNSUPPORTED_VERSION })
+        .i32(VERSIONS.len() as i32);
     for (key, first, last) in VERSIONS {
         reply.i16(key).i16(first).i16(last);
     }

@@ -163,8 +163,13 @@ impl Link {
             ensure!(reply.error_code == 0, "the server refused a batch: {reply:?}");
             let slot = self.replying % self.last_offsets.len();
             let last = std::mem::replace(&mut self.last_offsets[slot], reply.base_offset);
-            ensure!(reply.base_offset > last, "offset {last} was followed by {reply:?}");
-            let Some(began_ns) = self.began_ns.pop_front() else { bail!("an answer to nothing: {reply:?}") };
+            ensure!(
+                reply.base_offset > last,
+                "offset {last} was followed by {reply:?}"
+            );
+            let Some(began_ns) = self.began_ns.pop_front() else {
+                bail!("an answer to nothing: {reply:?}")
+            };
             latency.saturating_record(now_ns - began_ns);
             self.replying = (self.replying + 1) % self.ring.len();
             answered += 1;

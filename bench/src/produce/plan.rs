@@ -37,10 +37,19 @@ impl Plan<'_> {
         let laps = (self.depth + 1).div_ceil(own.len());
         let targets = own.iter().cycle().take(own.len() * laps);
         let requests = targets.enumerate().map(|(id, &partition)| Request {
-            prefix: produce_prefix(id as i32, self.topic, partition, self.acks, self.batch.bytes.len()),
+            prefix: produce_prefix(
+                id as i32,
+                self.topic,
+                partition,
+                self.acks,
+                self.batch.bytes.len(),
+            ),
             partition,
         });
-        Ring { requests: requests.collect(), partitions: own.len() }
+        Ring {
+            requests: requests.collect(),
+            partitions: own.len(),
+        }
     }
 }
 
@@ -50,9 +59,16 @@ mod tests {
 
     fn targets(connections: usize, partitions: i32) -> Vec<Vec<i32>> {
         let batch = Batch::filled(10, 0, 0);
-        let plan = Plan { topic: "t", acks: -1, depth: 3, batch: &batch };
+        let plan = Plan {
+            topic: "t",
+            acks: -1,
+            depth: 3,
+            batch: &batch,
+        };
         let rings = (0..connections).map(|index| plan.ring(index, connections, partitions));
-        rings.map(|ring| ring.requests.iter().map(|request| request.partition).collect()).collect()
+        rings
+            .map(|ring| ring.requests.iter().map(|request| request.partition).collect())
+            .collect()
     }
 
     #[test]

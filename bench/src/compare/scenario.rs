@@ -1,0 +1,209 @@
+//! The scenarios, and what a broker must reach in each.
+
+mod client;
+mod consume;
+mod footprint;
+mod latency;
+mod load;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{
+    Comparison,
+    figure::{Figure, Target},
+};
+use crate::recycled::Durability;
+
+/// The WAL is overwritten in a circle so many times before a figure counts as sustained.
+const SUSTAINED_LAPS: u64 = 8;
+const TOPIC: &str = "bench";
+
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Produce {
+        shape: Shape,
+        extent: Extent,
+        targets: ProduceTargets,
+    },
+    /// The same batches over many partitions and over one, on the broker.
+    Partitions {
+        shape: Shape,
+        many: i32,
+        ratio_min: f64,
+    },
+    Consume {
+        shape: Shape,
+    },
+    Latency,
+    /// A real client library, librdkafka in kcat.
+    Client,
+    Footprint,
+    Restart,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    durability: Durability,
+    partitions: i32,
+    connections: usize,
+    depth: usize,
+    record_bytes: usize,
+    batch_bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Extent {
+    /// From an empty WAL until its limit is reached.
+    UntilWalLimit,
+    /// For some seconds, after [`SUSTAINED_LAPS`] times the limit.
+    Sustained,
+    Seconds,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ProduceTargets {
+    throughput: Target,
+    cpu: Target,
+}
+
+const FLUSHED_1K: Shape = Shape {
+    durability: Durability::Disk,
+    partitions: 8,
+    connections: 8,
+    depth: 8,
+    record_bytes: 1024,
+    batch_bytes: 64 << 10,
+};
+const OS_1K: Shape = Shape {
+    durability: Durability::Os,
+    ..FLUSHED_1K
+};
+const BATCHES_16K: Shape = Shape {
+    partitions: 1,
+    batch_bytes: 16 << 10,
+    depth: 32,
+    ..FLUSHED_1K
+};
+const SINGLE: Shape = Shape {
+    partitions: 32,
+    connections: 32,
+    depth: 64,
+    batch_bytes: 0,
+    ..FLUSHED_1K
+};
+
+pub(crate) fn all() -> Vec<Scenario> {
+    let throughput = |throughput| ProduceTargets {
+        throughput,
+        cpu: Target::RatioAtMost(1.6),
+    };
+    let produce = |shape, extent, targets| Kind::Produce {
+        shape,
+        extent,
+        targets,
+    };
+    let until_limit = throughput(Target::RatioAtLeast(0.8));
+    let sustained = throughput(Target::RatioAtLeast(0.6));
+    let single = ProduceTargets {
+        throughput: Target::AtLeast(200_000.0),
+        cpu: Target::None,
+    };
+    let scenario = |name, about, kind| Scenario { name, about, kind };
+    vec![
+        scenario(
+            "flushed-1k",
+            "1 KiB records in 64 KiB batches, acks=all flushed, until the WAL limit",
+            produce(FLUSHED_1K, Extent::UntilWalLimit, until_limit),
+        ),
+        scenario(
+            "flushed-1k-sustained",
+            "the same after 8 times the WAL limit",
+            produce(FLUSHED_1K, Extent::Sustained, sustained),
+        ),
+        scenario(
+            "os-1k",
+            "1 KiB records in 64 KiB batches, durability os, until the WAL limit",
+            produce(OS_1K, Extent::UntilWalLimit, until_limit),
+        ),
+        scenario(
+            "os-1k-sustained",
+            "the same after 8 times the WAL limit",
+            produce(OS_1K, Extent::Sustained, sustained),
+        ),
+        scenario(
+            "partitions-1000",
+            "16 KiB batches over 1,000 partitions; the floor is the broker's own figure for one",
+            Kind::Partitions {
+                shape: BATCHES_16K,
+                many: 1000,
+                ratio_min: 0.9,
+            },
+        ),
+        scenario(
+            "single-record",
+            "one record of 1 KiB per request, 64 in flight on each of 32 connections, flushed",
+            produce(SINGLE, Extent::Seconds, single),
+        ),
+        scenario(
+            "latency",
+            "5,000 records of 1 KiB a second, flushed; the floor is the bare flush at that pace",
+            Kind::Latency,
+        ),
+        scenario(
+            "consume",
+            "reading back what one producer wrote",
+            Kind::Consume { shape: FLUSHED_1K },
+        ),
+        scenario(
+            "librdkafka",
+            "1 KiB records through kcat, acks=all flushed",
+            Kind::Client,
+        ),
+        scenario(
+            "footprint",
+            "start with an empty directory, idle memory, memory per idle connection",
+            Kind::Footprint,
+        ),
+        scenario(
+            "restart",
+            "start on existing data, after SIGTERM and after kill -9",
+            Kind::Restart,
+        ),
+    ]
+}
+
+impl Scenario {
+    /// One round, in a directory that is empty.
+    pub(crate) fn run(&self, comparison: &Comparison, dir: &Path) -> Result<Vec<Figure>> {
+        match &self.kind {
+            Kind::Produce {
+                shape,
+                extent,
+                targets,
+            } => self.produce(comparison, dir, *shape, *extent, *targets),
+            Kind::Partitions {
+                shape,
+                many,
+                ratio_min,
+            } => self.partitions(comparison, dir, *shape, *many, *ratio_min),
+            Kind::Consume { shape } => self.consume(comparison, dir, *shape),
+            Kind::Latency => self.latency(comparison, dir),
+            Kind::Client => self.client(comparison, dir),
+            Kind::Footprint => self.footprint(comparison, dir),
+            Kind::Restart => self.restart(comparison, dir),
+        }
+    }
+
+    fn figure(&self, name: &'static str, floor: Option<f64>, broker: Option<f64>, target: Target) -> Figure {
+        Figure::new(self.name, name, floor, broker, target)
+    }
+}

@@ -1,0 +1,166 @@
+//! A server that a comparison starts, and ends by its process id.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{connection::Connection, recycled::Durability};
+
+/// The ideal server writes its whole file before it listens.
+const START_MAX: Duration = Duration::from_secs(120);
+const STOP_MAX: Duration = Duration::from_secs(60);
+const STOP_POLL: Duration = Duration::from_millis(5);
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    /// From the start of the process to its first answer.
+    pub(crate) ready_after: Duration,
+}
+
+impl Server {
+    pub(crate) fn ideal(file: &Path, durability: Durability) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .arg("ideal")
+            .arg("--file")
+            .arg(file)
+            .args(["--durability", durability.name()]);
+        Self::start(command, file)
+    }
+
+    /// Settings that have a default in the broker go through its environment, so that a broker without them still starts.
+    pub(crate) fn broker(
+        binary: &Path,
+        data: &Path,
+        durability: Durability,
+        wal_limit_bytes: u64,
+    ) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command
+            .arg("serve")
+            .arg("--data")
+            .arg(data)
+            .args(["--kafka", "127.0.0.1:0", "--http", "off"]);
+        command.env("FIRTH_DURABILITY", durability.name());
+        command.env("FIRTH_WAL_LIMIT", wal_limit_bytes.to_string());
+        Self::start(command, data)
+    }
+
+    fn start(mut command: Command, data: &Path) -> Result<Self> {
+        let log = data.with_extension("log");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log)?);
+        let began = Instant::now();
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {command:?}"))?;
+        let stdout = child.stdout.take().context("the child has no standard output")?;
+        let ready = read_banner(stdout)
+            .and_then(|address| Connection::open(address)?.api_versions().map(|()| address));
+        match ready {
+            Ok(address) => Ok(Self {
+                child,
+                address,
+                ready_after: began.elapsed(),
+            }),
+            Err(error) => {
+                child.kill()?;
+                child.wait()?;
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                Err(error.context(format!("{command:?} did not start: {said}")))
+            }
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks the server to end, and insists if it does not.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        kill_process(self.process(), Signal::TERM)?;
+        let began = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if began.elapsed() > STOP_MAX {
+                bail!("process {} ignores SIGTERM for {STOP_MAX:?}", self.pid());
+            }
+            thread::sleep(STOP_POLL);
+        }
+        Ok(())
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    fn process(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Server {
+    /// A comparison that fails leaves no server behind; one that has ended already is not there to be killed.
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// The first address on a line that names Kafka. What else the server says is read and dropped, so that it never blocks on it.
+fn read_banner(stdout: ChildStdout) -> Result<SocketAddr> {
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new().name("banner".to_owned()).spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some(address) = kafka_address(&line) {
+                // Only the first one has a receiver.
+                let _unread = sender.send(address);
+            }
+        }
+    })?;
+    receiver
+        .recv_timeout(START_MAX)
+        .context("the server printed no address for Kafka")
+}
+
+fn kafka_address(line: &str) -> Option<SocketAddr> {
+    if !line.to_ascii_lowercase().contains("kafka") {
+        return None;
+    }
+    let mut words = line.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '/' | '(' | ')'));
+    words.find_map(|word| word.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_in_any_banner() {
+        let expected = Some("127.0.0.1:9092".parse().unwrap());
+        for line in [
+            "kafka     127.0.0.1:9092",
+            "  Kafka on 127.0.0.1:9092, [::1]:9092",
+            "kafka://127.0.0.1:9092/",
+        ] {
+            assert_eq!(kafka_address(line), expected, "{line}");
+        }
+        assert_eq!(kafka_address("http 127.0.0.1:15672"), None);
+    }
+}
