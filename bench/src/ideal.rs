@@ -19,7 +19,7 @@ use std::{
     thread,
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use self::{lanes::Lanes, reader::Reader};
 use crate::recycled::{self, Durability, Lane};
@@ -34,6 +34,9 @@ pub(crate) struct Settings {
     pub(crate) shape: Shape,
 }
 
+/// Holds the largest block.
+const FILE_BYTES_MIN: u64 = 16 << 20;
+
 /// How blocks are cut. The defaults are what measured fastest; see docs/benchmarks.md.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
@@ -45,11 +48,14 @@ pub(crate) struct Shape {
 
 /// Serves until the process is ended.
 pub(crate) fn run(settings: &Settings) -> Result<()> {
+    ensure!(
+        settings.file_bytes >= FILE_BYTES_MIN,
+        "the file has at least {FILE_BYTES_MIN} bytes"
+    );
     recycled::prepare(&settings.file, settings.file_bytes)?;
     let listener = TcpListener::bind(settings.listen)?;
     let address = listener.local_addr()?;
-    println!("kafka     {address}");
-    println!("durability {}", settings.durability.name());
+    println!("durability {}, kafka {address}", settings.durability.name());
     let lanes = Arc::new(Lanes::new(settings.file_bytes, settings.shape));
     let inline = match settings.durability {
         Durability::Os => Some(Lane::open(&settings.file, Durability::Os)?),

@@ -256,3 +256,65 @@ fn api_versions(version: i16, correlation_id: i32) -> Vec<u8> {
     }
     reply.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        batch::Batch,
+        protocol::{
+            PRODUCE_TAIL, create_topic, metadata, partitions_with_leader, produce_prefix, produced,
+            topic_created,
+        },
+    };
+
+    fn topics() -> Topics {
+        Topics::new("127.0.0.1".to_owned(), 9092)
+    }
+
+    fn produce(batch: &Batch) -> Vec<u8> {
+        let mut request = produce_prefix(7, "t", 1, -1, batch.bytes.len());
+        request.extend_from_slice(&batch.bytes);
+        request.extend_from_slice(&PRODUCE_TAIL);
+        request
+    }
+
+    /// The body of the only reply to a request; both have their size in front.
+    fn answer(topics: &mut Topics, request: &[u8]) -> Result<Vec<u8>> {
+        let mut replies = Vec::new();
+        topics.answer(&request[4..], &mut replies)?;
+        let size = i32::from_be_bytes(replies[..4].try_into()?);
+        assert_eq!(size as usize, replies.len() - 4);
+        Ok(replies.split_off(4))
+    }
+
+    #[test]
+    fn batches_get_offsets_that_follow_each_other() {
+        let mut topics = topics();
+        topic_created(&answer(&mut topics, &create_topic(1, "t", 2, &[])).unwrap()[4..]).unwrap();
+        let described = answer(&mut topics, &metadata(2, "t")).unwrap();
+        assert_eq!(partitions_with_leader(&described[4..]).unwrap(), 2);
+        let batch = Batch::filled(100, 500, 0);
+        for lap in 0..3 {
+            let reply = produced(&answer(&mut topics, &produce(&batch)).unwrap()).unwrap();
+            assert_eq!(
+                (reply.correlation_id, reply.partition, reply.error_code),
+                (7, 1, 0)
+            );
+            assert_eq!(reply.base_offset, lap * batch.records as i64);
+        }
+    }
+
+    #[test]
+    fn a_corrupt_batch_and_an_unknown_partition_are_refused() {
+        let mut topics = topics();
+        answer(&mut topics, &create_topic(1, "t", 2, &[])).unwrap();
+        let batch = Batch::filled(100, 0, 0);
+        let mut corrupt = produce(&batch);
+        let last = corrupt.len() - 10;
+        corrupt[last] ^= 1;
+        assert!(answer(&mut topics, &corrupt).is_err());
+        assert!(answer(&mut topics, &produce(&batch)).is_ok());
+        assert!(answer(&mut super::tests::topics(), &produce(&batch)).is_err());
+    }
+}
