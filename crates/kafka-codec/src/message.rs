@@ -61,6 +61,7 @@ macro_rules! message {
 
         impl $crate::primitives::Wire for $name {
             #[allow(unused_variables, reason = "a struct without fields of some versions or without known tags")]
+            #[inline]
             fn decode(
                 reader: &mut $crate::primitives::Reader<'_>,
                 version: i16,

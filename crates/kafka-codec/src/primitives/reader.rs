@@ -48,6 +48,7 @@ impl<'a> Reader<'a> {
         self.frame.slice_ref(self.rest)
     }
 
+    #[inline]
     fn chunk<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         match self.rest.split_first_chunk::<N>() {
             Some((chunk, rest)) => {
@@ -58,6 +59,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
         match self.rest.split_at_checked(length) {
             Some((taken, rest)) => {
@@ -93,7 +95,17 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned varint of at most 32 bits.
+    #[inline]
     pub fn unsigned_varint(&mut self) -> Result<u32, Error> {
+        // Lengths, counts and tags are mostly below 128.
+        if let Some((byte @ 0..=0x7f, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            return Ok(u32::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u32, Error> {
         let mut value = 0_u32;
         for shift in [0, 7, 14, 21, 28] {
             let [byte] = self.chunk()?;
@@ -109,6 +121,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The length of a string, bytes or array, `None` for null; `fixed` reads the prefix of an older version.
+    #[inline]
     fn length(
         &mut self,
         fixed: impl FnOnce(&mut Self) -> Result<i32, Error>,
@@ -127,6 +140,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A string, `None` for null.
+    #[inline]
     pub fn string(&mut self) -> Result<Option<ByteStr>, Error> {
         let Some(length) = self.length(|reader| reader.i16().map(i32::from))? else {
             return Ok(None);
@@ -136,6 +150,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes or records, `None` for null.
+    #[inline]
     pub fn bytes(&mut self) -> Result<Option<Bytes>, Error> {
         let Some(length) = self.length(Reader::i32)? else {
             return Ok(None);
@@ -146,6 +161,7 @@ impl<'a> Reader<'a> {
 
     /// The number of elements of an array, `None` for null. Each element takes at least `element_bytes_min`
     /// on the wire, so a count that the rest of the frame cannot hold is refused here.
+    #[inline]
     pub fn array_length(&mut self, element_bytes_min: usize) -> Result<Option<usize>, Error> {
         let Some(count) = self.length(Reader::i32)? else {
             return Ok(None);
@@ -167,6 +183,7 @@ impl<'a> Reader<'a> {
     /// Reads the tagged fields that end a struct of a flexible version; does nothing in older versions.
     ///
     /// `known` reads the field if it knows the tag and says whether it did. What is unknown is skipped.
+    #[inline]
     pub fn tagged_fields(
         &mut self,
         mut known: impl FnMut(u32, &mut Reader<'a>) -> Result<bool, Error>,

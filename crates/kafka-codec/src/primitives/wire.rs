@@ -155,6 +155,7 @@ impl<A: Array> Wire for SmallVec<A>
 where
     A::Item: Wire,
 {
+    #[inline]
     fn decode(reader: &mut Reader<'_>, version: i16) -> Result<SmallVec<A>, Error> {
         let count = reader.array_length(A::Item::BYTES_MIN)?.ok_or_else(null)?;
         let mut elements = SmallVec::with_capacity(count.min(CAPACITY_MAX));
