@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     protocol::{self, Edge},
@@ -51,7 +51,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Creates the topic if it does not exist, and returns when all its partitions have a leader.
+    /// Creates the topic if it does not exist, and returns when all its partitions have a leader that answers for them.
     pub(crate) fn create_topic(
         &mut self,
         topic: &str,
@@ -62,22 +62,26 @@ impl Connection {
         protocol::topic_created(&created)?;
         let started = Instant::now();
         loop {
-            let metadata = self.call(|id| protocol::metadata(id, topic))?;
-            let led = protocol::partitions_with_leader(&metadata)?;
-            ensure!(
-                led <= partitions as usize,
-                "topic {topic} has {led} partitions, not {partitions}"
-            );
-            if led == partitions as usize {
-                return Ok(());
+            match self.check_ready(topic, partitions) {
+                Ok(()) => return Ok(()),
+                Err(error) if started.elapsed() > READY_TIMEOUT => {
+                    return Err(error.context(format!("topic {topic} is not ready after {READY_TIMEOUT:?}")));
+                }
+                Err(_) => sleep(READY_POLL),
             }
-            if started.elapsed() > READY_TIMEOUT {
-                bail!(
-                    "topic {topic}: {led} of {partitions} partitions have a leader after {READY_TIMEOUT:?}"
-                );
-            }
-            sleep(READY_POLL);
         }
+    }
+
+    /// Metadata alone is not enough: Apache Kafka names a leader before that broker has begun to lead.
+    fn check_ready(&mut self, topic: &str, partitions: i32) -> Result<()> {
+        let metadata = self.call(|id| protocol::metadata(id, topic))?;
+        let led = protocol::partitions_with_leader(&metadata)?;
+        ensure!(
+            led == partitions as usize,
+            "{led} of {partitions} partitions have a leader"
+        );
+        self.offsets(topic, partitions, Edge::Latest)?;
+        Ok(())
     }
 
     pub(crate) fn offsets(&mut self, topic: &str, partitions: i32, edge: Edge) -> Result<Vec<i64>> {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use hdrhistogram::Histogram;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -216,11 +216,11 @@ impl Session<'_> {
                 tv_sec: 0,
                 tv_nsec: timeout.as_nanos().min(999_999_999) as i64,
             };
-            let mut polled = vec![PollFd::new(&self.producer.stream, PollFlags::IN)];
+            let mut polled = vec![PollFd::new(&self.producer.stream, self.producer.interest())];
             polled.extend(
                 self.consumer
                     .iter()
-                    .map(|socket| PollFd::new(&socket.stream, PollFlags::IN)),
+                    .map(|socket| PollFd::new(&socket.stream, socket.interest())),
             );
             poll(&mut polled, Some(&timeout))?;
             (
@@ -230,10 +230,12 @@ impl Session<'_> {
         };
         let now_ns = self.now_ns();
         if acks {
+            self.producer.flush()?;
             self.producer.receive()?;
             self.take_acks(now_ns)?;
         }
         if records && let Some(consumer) = &mut self.consumer {
+            consumer.flush()?;
             consumer.receive()?;
             self.take_records(now_ns)?;
         }
@@ -305,6 +307,7 @@ struct Socket {
     received: Vec<u8>,
     filled: usize,
     taken: usize,
+    unsent: Vec<u8>,
 }
 
 impl Socket {
@@ -315,13 +318,34 @@ impl Socket {
             received: vec![0; 64 << 10],
             filled: 0,
             taken: 0,
+            unsent: Vec::new(),
         })
     }
 
+    /// Sends what the socket has room for; the rest goes when [`Socket::flush`] is called again.
     fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stream
-            .write_all(bytes)
-            .context("the server does not read as fast as the pace asks")
+        self.unsent.extend_from_slice(bytes);
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        while !self.unsent.is_empty() {
+            match self.stream.write(&self.unsent) {
+                Ok(written) => drop(self.unsent.drain(..written)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn interest(&self) -> PollFlags {
+        if self.unsent.is_empty() {
+            PollFlags::IN
+        } else {
+            PollFlags::IN | PollFlags::OUT
+        }
     }
 
     fn receive(&mut self) -> Result<()> {

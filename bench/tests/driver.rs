@@ -1,4 +1,5 @@
 //! The drivers against the ideal server, as processes, without any claim about time.
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::{
     io::{BufRead, BufReader},

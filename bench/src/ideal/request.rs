@@ -8,16 +8,16 @@ use crate::{
     wire::{Decoder, Encoder},
 };
 
-/// key, first and last version. Fetch and ListOffsets are listed since librdkafka takes the record format from them, and are
-/// not answered.
+/// key, first and last version. Fetch is listed since librdkafka takes the record format from it, and is not answered.
 const VERSIONS: [(i16, i16, i16); 6] = [
     (PRODUCE, 0, 9),
     (FETCH, 4, 12),
-    (LIST_OFFSETS, 1, 2),
+    (LIST_OFFSETS, 2, 2),
     (METADATA, 0, 7),
     (API_VERSIONS, 0, 0),
     (CREATE_TOPICS, 2, 4),
 ];
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const UNSUPPORTED_VERSION: i16 = 35;
 const NODE_ID: i32 = 1;
 
@@ -53,6 +53,7 @@ impl Topics {
             PRODUCE => return self.produce(api_version, correlation_id, decoder, replies),
             METADATA => replies.extend(self.metadata(api_version, correlation_id, decoder)?),
             CREATE_TOPICS => replies.extend(self.create_topics(api_version, correlation_id, decoder)?),
+            LIST_OFFSETS => replies.extend(self.list_offsets(api_version, correlation_id, decoder)?),
             API_VERSIONS => replies.extend(api_versions(api_version, correlation_id)),
             _ => bail!("API {api_key} is not one of a floor"),
         }
@@ -197,6 +198,37 @@ impl Topics {
         Ok(reply.finish())
     }
 
+    /// The latest offset, whichever was asked for: nothing can be read from here anyway.
+    fn list_offsets(&mut self, version: i16, id: i32, mut decoder: Decoder<'_>) -> Result<Vec<u8>> {
+        ensure!(version == 2, "ListOffsets {version} is not spoken here");
+        decoder.i32()?;
+        decoder.u8()?;
+        let topics = decoder.array_length()?;
+        let mut reply = Encoder::response(id);
+        reply.i32(0).i32(topics as i32);
+        for _ in 0..topics {
+            let name = decoder.string()?;
+            let partitions = decoder.array_length()?;
+            reply.i16(name.len() as i16).raw(name).i32(partitions as i32);
+            for _ in 0..partitions {
+                let partition = decoder.i32()?;
+                decoder.i64()?;
+                let next = self.topic(name).next_offsets.get(partition as usize).copied();
+                let error_code = if next.is_some() {
+                    0
+                } else {
+                    UNKNOWN_TOPIC_OR_PARTITION
+                };
+                reply
+                    .i32(partition)
+                    .i16(error_code)
+                    .i64(-1)
+                    .i64(next.unwrap_or(-1));
+            }
+        }
+        Ok(reply.finish())
+    }
+
     fn topic(&mut self, name: &[u8]) -> &mut Topic {
         let known = self.topics.iter().position(|topic| topic.name == name);
         let index = known.unwrap_or_else(|| {
@@ -268,7 +300,7 @@ mod tests {
         },
     };
 
-    fn topics() -> Topics {
+    fn fresh() -> Topics {
         Topics::new("127.0.0.1".to_owned(), 9092)
     }
 
@@ -290,7 +322,7 @@ mod tests {
 
     #[test]
     fn batches_get_offsets_that_follow_each_other() {
-        let mut topics = topics();
+        let mut topics = fresh();
         topic_created(&answer(&mut topics, &create_topic(1, "t", 2, &[])).unwrap()[4..]).unwrap();
         let described = answer(&mut topics, &metadata(2, "t")).unwrap();
         assert_eq!(partitions_with_leader(&described[4..]).unwrap(), 2);
@@ -307,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_corrupt_batch_and_an_unknown_partition_are_refused() {
-        let mut topics = topics();
+        let mut topics = fresh();
         answer(&mut topics, &create_topic(1, "t", 2, &[])).unwrap();
         let batch = Batch::filled(100, 0, 0);
         let mut corrupt = produce(&batch);
@@ -315,6 +347,6 @@ mod tests {
         corrupt[last] ^= 1;
         assert!(answer(&mut topics, &corrupt).is_err());
         assert!(answer(&mut topics, &produce(&batch)).is_ok());
-        assert!(answer(&mut super::tests::topics(), &produce(&batch)).is_err());
+        assert!(answer(&mut fresh(), &produce(&batch)).is_err());
     }
 }
