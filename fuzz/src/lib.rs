@@ -10,6 +10,7 @@ pub mod batch_walk;
 pub mod kafka_frames;
 pub mod kafka_request;
 pub mod kafka_response;
+pub mod segment_open;
 
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -20,4 +21,5 @@ pub const TARGETS: &[Target] = &[
     ("kafka_frames", kafka_frames::run),
     ("kafka_request", kafka_request::run),
     ("kafka_response", kafka_response::run),
+    ("segment_open", segment_open::run),
 ];
