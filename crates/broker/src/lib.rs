@@ -1,1 +1,50 @@
-//! (being written)
+//! What stands between the protocols and the log engine: topics, their configuration, the rules for producing,
+//! retention, and the memory that requests may take.
+//!
+//! Invariants:
+//! - Protocol-neutral: nothing here knows a wire format, an error code or a version. A protocol maps
+//!   [`DefineError`], [`ProduceError`] and [`ReadError`] to its own codes, without a catch-all arm.
+//! - A topic is seen by nobody before its creation is durable, and by nobody after its deletion is. Its logs are
+//!   created and deleted in the frame that holds the record of it.
+//! - Only logs of topics can be named from outside: every path starts at a [`Topic`], and the engine's and the
+//!   broker's own logs belong to none.
+//! - Definitions have one owner, a task; a request to it is answered when everything that the answer rests on is
+//!   durable.
+//! - Time and randomness come from the [`Environment`]. No lock is held across an await.
+//!
+//! Absent: queues, routing, timers, groups, transactions, authorization, quotas, and any I/O but the engine's.
+
+mod broker;
+mod clock;
+mod config;
+mod counters;
+mod definitions;
+mod delete_records;
+mod error;
+mod memory;
+mod offsets;
+mod produce;
+mod read;
+mod retention;
+mod tasks;
+mod topic;
+mod topic_config;
+mod topic_name;
+
+pub use broker::{Broker, Created};
+pub use clock::{Clock, Environment};
+pub use config::{Config, MEMORY_BYTES_DEFAULT};
+pub use counters::Counters;
+pub use definitions::{NewTopic, PARTITIONS_MAX};
+pub use error::{DefineError, Error, ProduceError, ReadError};
+pub use memory::{Memory, Reservation};
+pub use offsets::{At, OffsetAndTimestamp};
+pub use produce::Appended;
+pub use topic::{Partition, Topic, TopicId};
+pub use topic_config::{
+    Allowed, CleanupPolicy, CompressionType, ConfigError, Effect, SETTINGS, Setting, TopicConfig,
+};
+pub use topic_name::{InvalidName, TOPIC_NAME_BYTES_MAX};
+
+/// The engine's types that pass through unchanged.
+pub use firth_log::{Bounds, Commit, Failed, Read, Signal};

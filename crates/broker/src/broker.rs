@@ -1,0 +1,235 @@
+use std::sync::Arc;
+
+use firth_log::{Bounds, Engine, LogId, Signal};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::counters::Counting;
+use crate::definitions::owner::{Defined, Message, Owner, REQUESTS_MAX};
+use crate::definitions::replay;
+use crate::tasks::Tasks;
+use crate::topic::Topics;
+use crate::{Config, Counters, DefineError, Environment, Error, Memory, NewTopic, Topic, TopicId, retention};
+
+/// The broker; clones share it.
+#[derive(Clone)]
+pub struct Broker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Engine,
+    config: Config,
+    environment: Environment,
+    topics: Arc<Topics>,
+    definitions: mpsc::Sender<Message>,
+    memory: Memory,
+    counting: Arc<Counting>,
+    tasks: Tasks,
+}
+
+/// A topic that was created, changed or found to be possible.
+#[derive(Clone, Debug)]
+pub struct Created {
+    pub topic: Arc<Topic>,
+    /// What was asked for and has no effect, in sentences for people.
+    pub warnings: Vec<String>,
+}
+
+impl Broker {
+    /// Reads the definitions and starts the background tasks, on the current tokio runtime.
+    ///
+    /// # Errors
+    /// The definitions log cannot be read, or was written by a newer version.
+    pub async fn open(engine: Engine, config: Config, environment: Environment) -> Result<Broker, Error> {
+        let replay = replay::read(&engine).await?;
+        let topics = Arc::new(Topics::new(replay.definitions.topics().clone()));
+        let counting = Arc::new(Counting::default());
+        let (definitions, messages) = mpsc::channel(REQUESTS_MAX);
+        let owner = Owner::new(
+            engine.clone(),
+            environment.clone(),
+            config.num_partitions,
+            topics.clone(),
+            counting.clone(),
+            replay,
+        );
+        let memory = Memory::new(config.memory_bytes);
+        let tasks = Tasks::new();
+        tasks.spawn("definitions", owner.run(messages, tasks.stop()));
+        let shared = Shared {
+            engine,
+            config,
+            environment,
+            topics,
+            definitions,
+            memory,
+            counting,
+            tasks,
+        };
+        let broker = Broker {
+            shared: Arc::new(shared),
+        };
+        let tasks = &broker.shared.tasks;
+        tasks.spawn("retention", retention::run(broker.clone(), tasks.stop()));
+        Ok(broker)
+    }
+
+    /// Stops the background tasks and waits for them. Requests for definitions are then answered with `Stopped`.
+    /// The engine goes on; its owner closes it.
+    pub async fn shutdown(&self) {
+        self.shared.tasks.shutdown().await;
+    }
+
+    pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.shared.topics.read(|topics| topics.get(name).cloned())
+    }
+
+    pub fn topic_by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
+        self.shared.topics.read(|topics| topics.get_by_id(id).cloned())
+    }
+
+    /// All topics, sorted by name.
+    pub fn topics(&self) -> Vec<Arc<Topic>> {
+        let mut topics: Vec<_> = self.shared.topics.read(|topics| topics.iter().cloned().collect());
+        topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        topics
+    }
+
+    pub fn topic_count(&self) -> usize {
+        self.shared.topics.read(|topics| topics.len())
+    }
+
+    /// The topic, created with the defaults if it does not exist and the configuration allows that.
+    ///
+    /// # Errors
+    /// `UnknownTopic` if topics are not created automatically; else those of [`Broker::create_topic`] but `Exists`.
+    pub async fn topic_or_create(&self, name: &str) -> Result<Arc<Topic>, DefineError> {
+        if let Some(topic) = self.topic(name) {
+            return Ok(topic);
+        }
+        if !self.shared.config.auto_create_topics {
+            return Err(DefineError::UnknownTopic);
+        }
+        match self
+            .create_topic(NewTopic {
+                name: name.to_owned(),
+                ..NewTopic::default()
+            })
+            .await
+        {
+            Ok(created) => Ok(created.topic),
+            // Someone else was faster; that it exists is only said when everybody can see it.
+            Err(DefineError::Exists(_)) => self.topic(name).ok_or(DefineError::UnknownTopic),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates a topic and the logs of its partitions, durably.
+    pub async fn create_topic(&self, new: NewTopic) -> Result<Created, DefineError> {
+        self.define(|reply| Message::Create {
+            new,
+            validate_only: false,
+            reply,
+        })
+        .await
+    }
+
+    /// Says what [`Broker::create_topic`] would, and creates nothing. The id and the logs of the topic that is
+    /// returned are not those that it would get.
+    pub async fn validate_topic(&self, new: NewTopic) -> Result<Created, DefineError> {
+        self.define(|reply| Message::Create {
+            new,
+            validate_only: true,
+            reply,
+        })
+        .await
+    }
+
+    /// Deletes a topic with all its records, durably. Returns what was deleted.
+    pub async fn delete_topic(&self, id: TopicId) -> Result<Arc<Topic>, DefineError> {
+        Ok(self.define(|reply| Message::Delete { id, reply }).await?.topic)
+    }
+
+    /// Replaces the configuration of a topic: what `configs` does not name gets its default.
+    pub async fn configure_topic(
+        &self,
+        id: TopicId,
+        configs: Vec<(String, Option<String>)>,
+    ) -> Result<Created, DefineError> {
+        self.define(|reply| Message::Configure { id, configs, reply })
+            .await
+    }
+
+    /// A producer id that no producer ever had, not even before a crash.
+    pub async fn allocate_producer_id(&self) -> Result<i64, DefineError> {
+        self.ask(|reply| Message::AllocateProducerId { reply }).await?
+    }
+
+    /// What of a partition can be read now. None if there is no such partition.
+    pub fn bounds(&self, topic: &Topic, partition: i32) -> Option<Bounds> {
+        self.shared.engine.bounds(topic.log(partition)?)
+    }
+
+    /// Raises `token` on `signal` whenever the partition's bounds change or it is deleted, until the signal is
+    /// dropped. Returns the bounds as of now; None if there is no such partition.
+    pub fn watch(&self, topic: &Topic, partition: i32, signal: &Arc<Signal>, token: u64) -> Option<Bounds> {
+        self.shared.engine.watch(topic.log(partition)?, signal, token)
+    }
+
+    /// The budget for requests in flight.
+    pub fn memory(&self) -> &Memory {
+        &self.shared.memory
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub fn environment(&self) -> &Environment {
+        &self.shared.environment
+    }
+
+    /// What was done since the start.
+    pub fn counters(&self) -> Counters {
+        self.shared.counting.now()
+    }
+
+    /// The engine's own figures.
+    pub fn engine_stats(&self) -> firth_log::Stats {
+        self.shared.engine.stats()
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    pub(crate) fn counting(&self) -> &Counting {
+        &self.shared.counting
+    }
+
+    async fn define(
+        &self,
+        message: impl FnOnce(oneshot::Sender<Defined>) -> Message,
+    ) -> Result<Created, DefineError> {
+        let (topic, warnings) = self.ask(message).await??;
+        Ok(Created { topic, warnings })
+    }
+
+    /// Asks the owner of the definitions, who is gone once the broker is stopping.
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, DefineError> {
+        let (reply, answer) = oneshot::channel();
+        self.shared
+            .definitions
+            .send(message(reply))
+            .await
+            .map_err(|_| DefineError::Stopped)?;
+        answer.await.map_err(|_| DefineError::Stopped)
+    }
+}
+
+/// Every log of a topic was given out by the engine, beyond those it keeps to itself.
+const _: () = assert!(LogId::DEFINITIONS.0 < LogId::FIRST_ALLOCATED.0);
+
+#[cfg(test)]
+#[path = "broker_tests.rs"]
+mod tests;

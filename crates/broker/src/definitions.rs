@@ -1,0 +1,232 @@
+//! The state machine of definitions: which topics exist, and which producer ids were given out.
+//!
+//! `handle` decides and changes nothing; `replay` changes and decides nothing. The owner (`owner.rs`) applies the
+//! records of a decision at once, so that the next decision knows of them, and answers when they are durable. After
+//! a restart the same records give the same state (`replay.rs`).
+
+pub(crate) mod owner;
+mod record;
+pub(crate) mod replay;
+
+pub(crate) use record::{Configs, DecodeError, Entry, Record, VERSION};
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use firth_log::LogId;
+
+use crate::topic::{TopicChange, TopicMap};
+use crate::{DefineError, Partition, Topic, TopicConfig, TopicId, topic_name};
+
+/// Partitions of one topic. Their logs are created in one frame.
+pub const PARTITIONS_MAX: u32 = 10_000;
+/// Producer ids that are reserved at a time; a crash loses at most as many.
+const PRODUCER_IDS_PER_BLOCK: i64 = 1000;
+
+/// A topic to be created.
+#[derive(Clone, Debug, Default)]
+pub struct NewTopic {
+    pub name: String,
+    /// None for the number that the broker's configuration has.
+    pub partitions: Option<i64>,
+    /// What differs from the default.
+    pub configs: Vec<(String, Option<String>)>,
+}
+
+/// A request with all that is needed to decide it.
+#[derive(Debug)]
+pub(crate) enum Request {
+    CreateTopic {
+        new: NewTopic,
+        partitions: u32,
+        id: TopicId,
+        first_log: LogId,
+    },
+    DeleteTopic {
+        id: TopicId,
+    },
+    ConfigureTopic {
+        id: TopicId,
+        configs: Vec<(String, Option<String>)>,
+    },
+    ReserveProducerIds,
+}
+
+/// The answer to a request, once the records are durable.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Response {
+    Topic { id: TopicId, warnings: Vec<String> },
+    ProducerIds(Range<i64>),
+}
+
+/// Everything that is defined. Equal states came from logs that mean the same.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Definitions {
+    topics: TopicMap,
+    /// Names by what no two of them may share.
+    collisions: HashMap<String, Arc<str>>,
+    /// Every producer id below it may have been given out.
+    producer_ids_reserved: i64,
+}
+
+impl Definitions {
+    pub(crate) fn topics(&self) -> &TopicMap {
+        &self.topics
+    }
+
+    pub(crate) fn topic(&self, id: TopicId) -> Option<&Arc<Topic>> {
+        self.topics.get_by_id(id)
+    }
+
+    /// Decides: the records to be made durable, and the answer to be given then.
+    pub(crate) fn handle(&self, request: &Request) -> Result<(Option<Record>, Response), DefineError> {
+        match request {
+            Request::CreateTopic {
+                new,
+                partitions,
+                id,
+                first_log,
+            } => {
+                let warnings = self.check_new(new, *partitions)?;
+                let record = Record::TopicCreated {
+                    id: *id,
+                    first_log: *first_log,
+                    partitions: *partitions,
+                    name: new.name.clone(),
+                    configs: parse(&new.configs)?.1,
+                };
+                Ok((Some(record), Response::Topic { id: *id, warnings }))
+            }
+            Request::DeleteTopic { id } => {
+                self.topics.get_by_id(*id).ok_or(DefineError::UnknownTopic)?;
+                let response = Response::Topic {
+                    id: *id,
+                    warnings: Vec::new(),
+                };
+                Ok((Some(Record::TopicDeleted { id: *id }), response))
+            }
+            Request::ConfigureTopic { id, configs } => {
+                self.topics.get_by_id(*id).ok_or(DefineError::UnknownTopic)?;
+                let (warnings, configs) = parse(configs)?;
+                let record = Record::TopicConfigured { id: *id, configs };
+                Ok((Some(record), Response::Topic { id: *id, warnings }))
+            }
+            Request::ReserveProducerIds => {
+                let first = self.producer_ids_reserved;
+                let next = first.saturating_add(PRODUCER_IDS_PER_BLOCK);
+                let response = Response::ProducerIds(first..next);
+                Ok((Some(Record::ProducerIdsReserved { next }), response))
+            }
+        }
+    }
+
+    /// Whether a topic could be created, and what its creator should be warned of.
+    pub(crate) fn check_new(&self, new: &NewTopic, partitions: u32) -> Result<Vec<String>, DefineError> {
+        let name = new.name.as_str();
+        topic_name::validate(name)?;
+        if self.topics.get(name).is_some() {
+            return Err(DefineError::Exists(name.to_owned()));
+        }
+        if let Some(other) = topic_name::collision_key(name).and_then(|key| self.collisions.get(&key)) {
+            return Err(DefineError::NameCollision(name.to_owned(), other.to_string()));
+        }
+        if partitions == 0 || partitions > PARTITIONS_MAX {
+            return Err(DefineError::InvalidPartitions(partitions.into()));
+        }
+        parse(&new.configs).map(|(warnings, _)| warnings)
+    }
+
+    /// Applies a record that was decided here or read from the log; the change to the topics that others see.
+    ///
+    /// A record about a topic that does not exist changes nothing: a snapshot that was taken later may come first.
+    pub(crate) fn replay(&mut self, record: &Record) -> Option<TopicChange> {
+        let change = match record {
+            Record::TopicCreated {
+                id,
+                first_log,
+                partitions,
+                name,
+                configs,
+            } => {
+                let log = |index: u32| LogId(first_log.0.saturating_add(index.into()));
+                let name: Arc<str> = name.as_str().into();
+                if let Some(key) = topic_name::collision_key(&name) {
+                    self.collisions.insert(key, name.clone());
+                }
+                TopicChange::Put(Arc::new(Topic {
+                    name,
+                    id: *id,
+                    partitions: (0..*partitions)
+                        .map(|index| Partition { log: log(index) })
+                        .collect(),
+                    config: restore(configs),
+                }))
+            }
+            Record::TopicDeleted { id } => {
+                let topic = self.topics.get_by_id(*id)?.clone();
+                if let Some(key) = topic_name::collision_key(&topic.name) {
+                    self.collisions.remove(&key);
+                }
+                TopicChange::Remove(topic)
+            }
+            Record::TopicConfigured { id, configs } => {
+                let mut topic = Topic::clone(self.topics.get_by_id(*id)?);
+                topic.config = restore(configs);
+                TopicChange::Put(Arc::new(topic))
+            }
+            Record::ProducerIdsReserved { next } => {
+                self.producer_ids_reserved = self.producer_ids_reserved.max(*next);
+                return None;
+            }
+        };
+        self.topics.apply(&change);
+        Some(change)
+    }
+
+    /// The records that give this state, the oldest log first.
+    pub(crate) fn snapshot(&self) -> impl Iterator<Item = Record> {
+        let mut topics: Vec<&Arc<Topic>> = self.topics.iter().collect();
+        topics.sort_unstable_by_key(|topic| topic.partitions.first().map(|partition| partition.log));
+        let created = topics.into_iter().map(|topic| Record::TopicCreated {
+            id: topic.id,
+            first_log: topic
+                .partitions
+                .first()
+                .map_or(LogId::FIRST_ALLOCATED, |partition| partition.log),
+            partitions: u32::try_from(topic.partitions.len()).unwrap_or(PARTITIONS_MAX),
+            name: topic.name.to_string(),
+            configs: stored(&topic.config),
+        });
+        let reserved = Record::ProducerIdsReserved {
+            next: self.producer_ids_reserved,
+        };
+        std::iter::once(reserved).chain(created)
+    }
+}
+
+fn parse(configs: &[(String, Option<String>)]) -> Result<(Vec<String>, Configs), DefineError> {
+    let entries = configs
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_deref()));
+    let (config, warnings) = TopicConfig::parse(entries)?;
+    Ok((warnings, stored(&config)))
+}
+
+fn stored(config: &TopicConfig) -> Configs {
+    config
+        .overrides()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+fn restore(configs: &Configs) -> TopicConfig {
+    TopicConfig::restore(
+        configs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! The records of the definitions log, as values of records in batches. All integers are big-endian.
+//!
+//! ```text
+//! value   := version u8 = 1 | type u8 | body          bit 7 of the type: the record belongs to a snapshot
+//! 1 TopicCreated         id 16 bytes | first log u64 | partitions u32 | name text | configs
+//! 2 TopicDeleted         id 16 bytes
+//! 3 TopicConfigured      id 16 bytes | configs          replaces the whole configuration
+//! 4 ProducerIdsReserved  next i64                        every id below it may have been given out
+//! 5 SnapshotBegun        (nothing)                       always with bit 7
+//! 6 SnapshotEnded        records u32                     always with bit 7; how many lie between the two
+//! text    := length u16 | UTF-8
+//! configs := count u16 | (name text | value text)*
+//! ```
+//!
+//! The logs of a topic's partitions have consecutive ids, from the first log on.
+
+use firth_log::LogId;
+
+use crate::TopicId;
+
+/// The highest version that is read, and the one that is written.
+pub(crate) const VERSION: u8 = 1;
+
+const OF_SNAPSHOT: u8 = 0x80;
+const TOPIC_CREATED: u8 = 1;
+const TOPIC_DELETED: u8 = 2;
+const TOPIC_CONFIGURED: u8 = 3;
+const PRODUCER_IDS_RESERVED: u8 = 4;
+const SNAPSHOT_BEGUN: u8 = 5;
+const SNAPSHOT_ENDED: u8 = 6;
+
+pub(crate) type Configs = Vec<(String, String)>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    TopicCreated {
+        id: TopicId,
+        first_log: LogId,
+        partitions: u32,
+        name: String,
+        configs: Configs,
+    },
+    TopicDeleted {
+        id: TopicId,
+    },
+    TopicConfigured {
+        id: TopicId,
+        configs: Configs,
+    },
+    ProducerIdsReserved {
+        next: i64,
+    },
+}
+
+/// A record and its part in a snapshot, if it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Record(Record),
+    SnapshotBegun,
+    OfSnapshot(Record),
+    SnapshotEnded { records: u32 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DecodeError {
+    NewerVersion(u8),
+    Malformed(&'static str),
+}
+
+impl Entry {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        match self {
+            Entry::Record(record) => encode_record(record, 0, &mut out),
+            Entry::OfSnapshot(record) => encode_record(record, OF_SNAPSHOT, &mut out),
+            Entry::SnapshotBegun => out.push(OF_SNAPSHOT | SNAPSHOT_BEGUN),
+            Entry::SnapshotEnded { records } => {
+                out.push(OF_SNAPSHOT | SNAPSHOT_ENDED);
+                out.extend_from_slice(&records.to_be_bytes());
+            }
+        }
+        out
+    }
+
+    /// Bytes after what this version knows are an error: what they mean would be lost by the next snapshot.
+    pub(crate) fn decode(value: &[u8]) -> Result<Entry, DecodeError> {
+        let mut fields = Fields { rest: value };
+        match fields.u8()? {
+            VERSION => {}
+            0 => return Err(DecodeError::Malformed("version")),
+            newer => return Err(DecodeError::NewerVersion(newer)),
+        }
+        let kind = fields.u8()?;
+        let entry = match (kind & !OF_SNAPSHOT, kind & OF_SNAPSHOT != 0) {
+            (SNAPSHOT_BEGUN, true) => Entry::SnapshotBegun,
+            (SNAPSHOT_ENDED, true) => Entry::SnapshotEnded {
+                records: fields.u32()?,
+            },
+            (kind, true) => Entry::OfSnapshot(decode_record(kind, &mut fields)?),
+            (kind, false) => Entry::Record(decode_record(kind, &mut fields)?),
+        };
+        if fields.rest.is_empty() {
+            Ok(entry)
+        } else {
+            Err(DecodeError::Malformed("length"))
+        }
+    }
+}
+
+fn encode_record(record: &Record, flag: u8, out: &mut Vec<u8>) {
+    match record {
+        Record::TopicCreated {
+            id,
+            first_log,
+            partitions,
+            name,
+            configs,
+        } => {
+            out.push(flag | TOPIC_CREATED);
+            out.extend_from_slice(&id.0);
+            out.extend_from_slice(&first_log.0.to_be_bytes());
+            out.extend_from_slice(&partitions.to_be_bytes());
+            encode_text(name, out);
+            encode_configs(configs, out);
+        }
+        Record::TopicDeleted { id } => {
+            out.push(flag | TOPIC_DELETED);
+            out.extend_from_slice(&id.0);
+        }
+        Record::TopicConfigured { id, configs } => {
+            out.push(flag | TOPIC_CONFIGURED);
+            out.extend_from_slice(&id.0);
+            encode_configs(configs, out);
+        }
+        Record::ProducerIdsReserved { next } => {
+            out.push(flag | PRODUCER_IDS_RESERVED);
+            out.extend_from_slice(&next.to_be_bytes());
+        }
+    }
+}
+
+fn encode_configs(configs: &Configs, out: &mut Vec<u8>) {
+    let count = u16::try_from(configs.len()).expect("there are fewer settings than 2^16");
+    out.extend_from_slice(&count.to_be_bytes());
+    for (name, value) in configs {
+        encode_text(name, out);
+        encode_text(value, out);
+    }
+}
+
+fn encode_text(text: &str, out: &mut Vec<u8>) {
+    let len = u16::try_from(text.len()).expect("names and values were found to be short when they came in");
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn decode_record(kind: u8, fields: &mut Fields<'_>) -> Result<Record, DecodeError> {
+    match kind {
+        TOPIC_CREATED => Ok(Record::TopicCreated {
+            id: TopicId(fields.array()?),
+            first_log: LogId(u64::from_be_bytes(fields.array()?)),
+            partitions: fields.u32()?,
+            name: fields.text()?,
+            configs: fields.configs()?,
+        }),
+        TOPIC_DELETED => Ok(Record::TopicDeleted {
+            id: TopicId(fields.array()?),
+        }),
+        TOPIC_CONFIGURED => Ok(Record::TopicConfigured {
+            id: TopicId(fields.array()?),
+            configs: fields.configs()?,
+        }),
+        PRODUCER_IDS_RESERVED => Ok(Record::ProducerIdsReserved {
+            next: i64::from_be_bytes(fields.array()?),
+        }),
+        _ => Err(DecodeError::Malformed("type")),
+    }
+}
+
+struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl Fields<'_> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let (array, rest) = self
+            .rest
+            .split_first_chunk()
+            .ok_or(DecodeError::Malformed("length"))?;
+        self.rest = rest;
+        Ok(*array)
+    }
+
+    fn u8(&mut self) -> Result<u8, DecodeError> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, DecodeError> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    fn text(&mut self) -> Result<String, DecodeError> {
+        let len = usize::from(self.u16()?);
+        let (text, rest) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or(DecodeError::Malformed("text length"))?;
+        self.rest = rest;
+        String::from_utf8(text.to_vec()).map_err(|_| DecodeError::Malformed("text"))
+    }
+
+    fn configs(&mut self) -> Result<Configs, DecodeError> {
+        let count = self.u16()?;
+        (0..count).map(|_| Ok((self.text()?, self.text()?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn examples() -> Vec<Entry> {
+        let id = TopicId(*b"0123456789abcdef");
+        let configs = vec![
+            ("retention.ms".to_owned(), "5".to_owned()),
+            ("x".to_owned(), String::new()),
+        ];
+        let records = [
+            Record::TopicCreated {
+                id,
+                first_log: LogId(16),
+                partitions: 3,
+                name: "flights".to_owned(),
+                configs: configs.clone(),
+            },
+            Record::TopicDeleted { id },
+            Record::TopicConfigured { id, configs },
+            Record::ProducerIdsReserved { next: 2000 },
+        ];
+        let mut entries = vec![Entry::SnapshotBegun, Entry::SnapshotEnded { records: 7 }];
+        for record in records {
+            entries.extend([Entry::Record(record.clone()), Entry::OfSnapshot(record)]);
+        }
+        entries
+    }
+
+    #[test]
+    fn every_record_reads_back() {
+        for entry in examples() {
+            assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_cut_or_continued_is_malformed() {
+        for entry in examples() {
+            let mut bytes = entry.encode();
+            for len in 0..bytes.len() {
+                assert!(
+                    matches!(Entry::decode(&bytes[..len]), Err(DecodeError::Malformed(_))),
+                    "{entry:?}"
+                );
+            }
+            bytes.push(0);
+            assert_eq!(Entry::decode(&bytes), Err(DecodeError::Malformed("length")));
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_version_1_stay_what_they_are() {
+        let created = Entry::Record(Record::TopicCreated {
+            id: TopicId([7; 16]),
+            first_log: LogId(16),
+            partitions: 2,
+            name: "ab".to_owned(),
+            configs: vec![("c".to_owned(), "d".to_owned())],
+        });
+        let mut expected = vec![1, 1];
+        expected.extend([7; 16]);
+        expected.extend([
+            0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 2, 0, 2, b'a', b'b', 0, 1, 0, 1, b'c', 0, 1, b'd',
+        ]);
+        assert_eq!(created.encode(), expected);
+        assert_eq!(Entry::decode(&[2, 1]), Err(DecodeError::NewerVersion(2)));
+        assert_eq!(
+            Entry::SnapshotEnded { records: 258 }.encode(),
+            [1, 0x86, 0, 0, 1, 2]
+        );
+    }
+}

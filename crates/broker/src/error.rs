@@ -1,0 +1,144 @@
+//! Few errors, named after what the caller is to do about them.
+
+use firth_log::{AppendError, Bounds};
+
+use crate::{ConfigError, InvalidName, PARTITIONS_MAX};
+
+/// Why the broker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the definitions of topics cannot be read: {0}")]
+    Read(#[from] firth_log::ReadError),
+    #[error(
+        "the definitions of topics are damaged at offsets {first_offset} to {next_offset}, and no later snapshot of them is whole"
+    )]
+    Damaged { first_offset: i64, next_offset: i64 },
+    #[error("the definition at offset {offset} cannot be read: {reason}")]
+    Undecodable { offset: i64, reason: String },
+    #[error(
+        "the definition at offset {offset} has version {version}, and this firth reads up to {}: use a newer one",
+        crate::definitions::VERSION
+    )]
+    NewerVersion { offset: i64, version: u8 },
+}
+
+/// Why topics could not be created, changed or deleted, or an id not be allocated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DefineError {
+    #[error(transparent)]
+    InvalidName(#[from] InvalidName),
+    #[error("topic {0} collides with topic {1}: names may not differ in '.' and '_' alone")]
+    NameCollision(String, String),
+    #[error("topic {0} exists already")]
+    Exists(String),
+    #[error("this topic does not exist")]
+    UnknownTopic,
+    #[error("a topic has 1 to {PARTITIONS_MAX} partitions, not {0}")]
+    InvalidPartitions(i64),
+    #[error(transparent)]
+    InvalidConfig(#[from] ConfigError),
+    /// Retry later: space may have been freed.
+    #[error("the disk is full")]
+    Full,
+    /// The broker is going down; whether the change was made durable is not known.
+    #[error("the broker is stopping")]
+    Stopped,
+}
+
+/// Why a batch was refused. Nothing of it was stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProduceError {
+    #[error("this topic or partition does not exist")]
+    UnknownPartition,
+    #[error("the batch has {bytes} bytes, and max.message.bytes of the topic is {max}")]
+    MessageTooLarge { bytes: usize, max: usize },
+    /// Later or earlier than the topic's configuration allows.
+    #[error("the timestamp {timestamp} is outside {min} to {max}, which the topic allows now")]
+    InvalidTimestamp { timestamp: i64, min: i64, max: i64 },
+    #[error("transactions are not supported")]
+    Transactional,
+    #[error("producer {producer_id}: sequence {found} where {expected} was expected")]
+    OutOfOrderSequence {
+        producer_id: i64,
+        expected: i32,
+        found: i32,
+    },
+    #[error("producer {producer_id}: epoch {found} is older than {current}")]
+    StaleProducerEpoch {
+        producer_id: i64,
+        current: i16,
+        found: i16,
+    },
+    /// Retry later: space may have been freed.
+    #[error("the disk is full")]
+    Full,
+    /// A flush failed, or the log can take nothing more: do not retry on this broker.
+    #[error("the storage has failed")]
+    Failed,
+}
+
+impl From<AppendError> for ProduceError {
+    fn from(error: AppendError) -> ProduceError {
+        match error {
+            AppendError::UnknownLog(_) => ProduceError::UnknownPartition,
+            AppendError::FrameTooLarge { bytes, max } => ProduceError::MessageTooLarge { bytes, max },
+            AppendError::Full => ProduceError::Full,
+            AppendError::OutOfOrderSequence {
+                producer_id,
+                expected,
+                found,
+            } => ProduceError::OutOfOrderSequence {
+                producer_id,
+                expected,
+                found,
+            },
+            AppendError::StaleProducerEpoch {
+                producer_id,
+                current,
+                found,
+            } => ProduceError::StaleProducerEpoch {
+                producer_id,
+                current,
+                found,
+            },
+            AppendError::Failed | AppendError::OffsetsExhausted(_) | AppendError::TrimOutOfRange { .. } => {
+                ProduceError::Failed
+            }
+        }
+    }
+}
+
+/// Why offsets or records could not be given, or not be deleted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    #[error("this topic or partition does not exist")]
+    UnknownPartition,
+    #[error("the offset is outside {} to {}", .0.start, .0.end)]
+    OutOfRange(Bounds),
+    /// The records in this range were damaged on disk and are lost; those from `next_offset` on can be read.
+    #[error("offsets {first_offset} to {next_offset} are damaged")]
+    Damaged { first_offset: i64, next_offset: i64 },
+    /// Retry later: space may have been freed. Only a deletion meets it.
+    #[error("the disk is full")]
+    Full,
+    #[error("the storage has failed: {0}")]
+    Failed(String),
+}
+
+impl From<firth_log::ReadError> for ReadError {
+    fn from(error: firth_log::ReadError) -> ReadError {
+        match error {
+            firth_log::ReadError::UnknownLog(_) => ReadError::UnknownPartition,
+            firth_log::ReadError::OutOfRange(bounds) => ReadError::OutOfRange(bounds),
+            firth_log::ReadError::Damaged {
+                log: _,
+                first_offset,
+                next_offset,
+            } => ReadError::Damaged {
+                first_offset,
+                next_offset,
+            },
+            firth_log::ReadError::Io(error) => ReadError::Failed(error.to_string()),
+        }
+    }
+}

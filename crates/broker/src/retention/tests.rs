@@ -1,0 +1,117 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use super::*;
+
+/// Extents of `(bytes, max timestamp)`, with ten offsets each from 100 on.
+fn extents(of: &[(u64, i64)]) -> Vec<ExtentUsage> {
+    let extent = |(index, &(bytes, max_timestamp)): (usize, &(u64, i64))| {
+        let first_offset = 100 + 10 * index as i64;
+        ExtentUsage {
+            first_offset,
+            next_offset: first_offset + 10,
+            bytes,
+            max_timestamp,
+        }
+    };
+    of.iter().enumerate().map(extent).collect()
+}
+
+fn config(entries: &[(&str, &str)]) -> TopicConfig {
+    TopicConfig::parse(entries.iter().map(|(name, value)| (*name, Some(*value))))
+        .unwrap()
+        .0
+}
+
+#[test]
+fn an_extent_goes_when_its_newest_record_is_too_old() {
+    let config = config(&[("retention.ms", "1000")]);
+    let extents = extents(&[(1, 500), (1, 900), (1, 2000)]);
+    for (now, expected) in [
+        (1500, None),
+        (1501, Some(110)),
+        (1901, Some(120)),
+        (3000, Some(120)),
+        (3001, Some(130)),
+        (i64::MAX, Some(130)),
+        (-5, None),
+    ] {
+        assert_eq!(trim_to(&extents, now, &config), expected, "at {now}");
+    }
+}
+
+#[test]
+fn a_younger_extent_protects_those_after_it() {
+    let config = config(&[("retention.ms", "1000")]);
+    assert_eq!(
+        trim_to(&extents(&[(1, 500), (1, 5000), (1, 500)]), 2000, &config),
+        Some(110)
+    );
+}
+
+#[test]
+fn records_without_a_time_do_not_expire() {
+    let config = config(&[("retention.ms", "0")]);
+    assert_eq!(trim_to(&extents(&[(1, -1), (1, 5)]), 10_000, &config), None);
+}
+
+#[test]
+fn the_oldest_extents_go_while_enough_is_left() {
+    let of = extents(&[(40, 0), (40, 0), (40, 0)]);
+    for (bytes, expected) in [
+        ("-1", None),
+        ("0", Some(130)),
+        ("39", Some(120)),
+        ("40", Some(120)),
+        ("41", Some(110)),
+        ("80", Some(110)),
+        ("81", None),
+        ("500", None),
+    ] {
+        let config = config(&[("retention.ms", "-1"), ("retention.bytes", bytes)]);
+        assert_eq!(trim_to(&of, 0, &config), expected, "retention.bytes={bytes}");
+    }
+}
+
+#[test]
+fn the_stricter_of_time_and_size_decides() {
+    let of = extents(&[(40, 100), (40, 200), (40, 9000)]);
+    let by_size = config(&[("retention.ms", "9900"), ("retention.bytes", "40")]);
+    assert_eq!(trim_to(&of, 10_000, &by_size), Some(120));
+    let by_time = config(&[("retention.ms", "1000"), ("retention.bytes", "500")]);
+    assert_eq!(trim_to(&of, 10_000, &by_time), Some(120));
+    assert_eq!(trim_to(&[], 10_000, &by_time), None);
+}
+
+#[test]
+fn a_clock_that_jumps_forward_is_not_followed() {
+    const MINUTE: i64 = 60_000;
+    let (wall, steady) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicU64::new(0)));
+    let clock = Clock::new(
+        {
+            let wall = wall.clone();
+            move || wall.load(Ordering::Relaxed)
+        },
+        {
+            let steady = steady.clone();
+            move || Duration::from_millis(steady.load(Ordering::Relaxed))
+        },
+    );
+    let mut guarded = GuardedClock::new(&clock);
+    // Wall and monotonic time in minutes, and what is believed.
+    for (wall_minutes, steady_minutes, believed) in [
+        (1, 1, 1),
+        (5, 2, 5),
+        (1000, 3, 6),
+        (1001, 4, 7),
+        (8, 5, 8),
+        // Backwards is harmless, and followed.
+        (2, 6, 2),
+        (13, 7, 13),
+        (25, 8, 14),
+    ] {
+        wall.store(wall_minutes * MINUTE, Ordering::Relaxed);
+        steady.store((steady_minutes * MINUTE) as u64, Ordering::Relaxed);
+        assert_eq!(guarded.now_ms(&clock), believed * MINUTE, "at {wall_minutes}");
+    }
+}
