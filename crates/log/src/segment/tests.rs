@@ -9,6 +9,7 @@ use super::header::HEADER_LEN;
 use super::sections::CHUNK_LEN;
 use super::*;
 use crate::file::aligned::BufferPool;
+use crate::file::disk::Disk;
 use crate::file::recorder::Recorder;
 use crate::file::{Existence, Mode, Storage};
 
@@ -436,6 +437,26 @@ fn a_flipped_bit_is_never_served() {
                 damages.is_empty() && position >= footer_at,
                 "byte {position}: {damages:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn a_file_system_gives_back_what_was_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::open(dir.path()).unwrap();
+    disk.create_dir(DIRECTORY).unwrap();
+    let modes = if disk.supports_direct() {
+        &[Mode::Buffered, Mode::Direct][..]
+    } else {
+        &[Mode::Buffered]
+    };
+    for &mode in modes {
+        write(&disk, &example(), mode, 2).unwrap();
+        let segment = open(&disk).unwrap();
+        assert!(segment.verify().is_empty());
+        for extent in segment.extents() {
+            assert!(read_all(&segment, extent, &example()[&extent.log], 100_000).is_empty());
         }
     }
 }
