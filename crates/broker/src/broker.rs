@@ -189,6 +189,10 @@ impl Broker {
         &self.shared.environment
     }
 
+    pub fn clock(&self) -> &Clock {
+        &self.shared.environment.clock
+    }
+
     /// What was done since the start.
     pub fn counters(&self) -> Counters {
         self.shared.counting.now()

@@ -87,7 +87,9 @@ fn millis(duration: Duration) -> i64 {
 /// The task: looks at every partition now and then, until `stop` says so.
 pub(crate) async fn run(broker: Broker, mut stop: watch::Receiver<bool>) {
     let mut clock = GuardedClock::new(&broker.environment().clock);
-    let mut interval = tokio::time::interval(broker.config().retention_check_interval);
+    let period = broker.config().retention_check_interval;
+    // Not at once: the start of a broker is no moment to delete.
+    let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -1,4 +1,4 @@
-//! The records of the definitions log, as values of records in batches. All integers are big-endian.
+//! The records of the definitions log, as values of records in batches. All integers are little-endian.
 //!
 //! ```text
 //! value   := version u8 = 1 | type u8 | body          bit 7 of the type: the record belongs to a snapshot
@@ -76,7 +76,7 @@ impl Entry {
             Entry::SnapshotBegun => out.push(OF_SNAPSHOT | SNAPSHOT_BEGUN),
             Entry::SnapshotEnded { records } => {
                 out.push(OF_SNAPSHOT | SNAPSHOT_ENDED);
-                out.extend_from_slice(&records.to_be_bytes());
+                out.extend_from_slice(&records.to_le_bytes());
             }
         }
         out
@@ -118,8 +118,8 @@ fn encode_record(record: &Record, flag: u8, out: &mut Vec<u8>) {
         } => {
             out.push(flag | TOPIC_CREATED);
             out.extend_from_slice(&id.0);
-            out.extend_from_slice(&first_log.0.to_be_bytes());
-            out.extend_from_slice(&partitions.to_be_bytes());
+            out.extend_from_slice(&first_log.0.to_le_bytes());
+            out.extend_from_slice(&partitions.to_le_bytes());
             encode_text(name, out);
             encode_configs(configs, out);
         }
@@ -134,14 +134,14 @@ fn encode_record(record: &Record, flag: u8, out: &mut Vec<u8>) {
         }
         Record::ProducerIdsReserved { next } => {
             out.push(flag | PRODUCER_IDS_RESERVED);
-            out.extend_from_slice(&next.to_be_bytes());
+            out.extend_from_slice(&next.to_le_bytes());
         }
     }
 }
 
 fn encode_configs(configs: &Configs, out: &mut Vec<u8>) {
     let count = u16::try_from(configs.len()).expect("there are fewer settings than 2^16");
-    out.extend_from_slice(&count.to_be_bytes());
+    out.extend_from_slice(&count.to_le_bytes());
     for (name, value) in configs {
         encode_text(name, out);
         encode_text(value, out);
@@ -150,7 +150,7 @@ fn encode_configs(configs: &Configs, out: &mut Vec<u8>) {
 
 fn encode_text(text: &str, out: &mut Vec<u8>) {
     let len = u16::try_from(text.len()).expect("names and values were found to be short when they came in");
-    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }
 
@@ -158,7 +158,7 @@ fn decode_record(kind: u8, fields: &mut Fields<'_>) -> Result<Record, DecodeErro
     match kind {
         TOPIC_CREATED => Ok(Record::TopicCreated {
             id: TopicId(fields.array()?),
-            first_log: LogId(u64::from_be_bytes(fields.array()?)),
+            first_log: LogId(u64::from_le_bytes(fields.array()?)),
             partitions: fields.u32()?,
             name: fields.text()?,
             configs: fields.configs()?,
@@ -171,7 +171,7 @@ fn decode_record(kind: u8, fields: &mut Fields<'_>) -> Result<Record, DecodeErro
             configs: fields.configs()?,
         }),
         PRODUCER_IDS_RESERVED => Ok(Record::ProducerIdsReserved {
-            next: i64::from_be_bytes(fields.array()?),
+            next: i64::from_le_bytes(fields.array()?),
         }),
         _ => Err(DecodeError::Malformed("type")),
     }
@@ -192,15 +192,15 @@ impl Fields<'_> {
     }
 
     fn u8(&mut self) -> Result<u8, DecodeError> {
-        self.array().map(u8::from_be_bytes)
+        self.array().map(u8::from_le_bytes)
     }
 
     fn u16(&mut self) -> Result<u16, DecodeError> {
-        self.array().map(u16::from_be_bytes)
+        self.array().map(u16::from_le_bytes)
     }
 
     fn u32(&mut self) -> Result<u32, DecodeError> {
-        self.array().map(u32::from_be_bytes)
+        self.array().map(u32::from_le_bytes)
     }
 
     fn text(&mut self) -> Result<String, DecodeError> {
@@ -282,13 +282,13 @@ mod tests {
         let mut expected = vec![1, 1];
         expected.extend([7; 16]);
         expected.extend([
-            0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 2, 0, 2, b'a', b'b', 0, 1, 0, 1, b'c', 0, 1, b'd',
+            16, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 2, 0, b'a', b'b', 1, 0, 1, 0, b'c', 1, 0, b'd',
         ]);
         assert_eq!(created.encode(), expected);
         assert_eq!(Entry::decode(&[2, 1]), Err(DecodeError::NewerVersion(2)));
         assert_eq!(
             Entry::SnapshotEnded { records: 258 }.encode(),
-            [1, 0x86, 0, 0, 1, 2]
+            [1, 0x86, 2, 1, 0, 0]
         );
     }
 }

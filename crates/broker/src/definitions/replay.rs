@@ -72,17 +72,7 @@ pub(crate) async fn read(engine: &Engine) -> Result<Replay, Error> {
             Err(error) => return Err(error.into()),
         }
     }
-    match replay.damage {
-        Some(Damage {
-            first_offset,
-            next_offset,
-            ..
-        }) => Err(Error::Damaged {
-            first_offset,
-            next_offset,
-        }),
-        None => Ok(replay),
-    }
+    replay.finish()
 }
 
 impl Replay {
@@ -164,7 +154,23 @@ impl Replay {
         Ok(())
     }
 
-    fn damaged(&mut self, first_offset: i64, next_offset: i64) {
+    /// Fails if something is missing from what was read.
+    pub(crate) fn finish(self) -> Result<Replay, Error> {
+        match self.damage {
+            Some(Damage {
+                first_offset,
+                next_offset,
+                ..
+            }) => Err(Error::Damaged {
+                first_offset,
+                next_offset,
+            }),
+            None => Ok(self),
+        }
+    }
+
+    /// Notes that the records in this range cannot be read.
+    pub(crate) fn damaged(&mut self, first_offset: i64, next_offset: i64) {
         tracing::error!(first_offset, next_offset, "the definitions log is damaged");
         let in_snapshot = self.partial.take().is_some() && self.damage.is_none();
         let first_offset = self

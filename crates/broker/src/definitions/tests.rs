@@ -1,1 +1,270 @@
+use firth_log::LogId;
+use proptest::prelude::*;
 
+use super::replay::Replay;
+use super::*;
+use crate::Error;
+
+#[derive(Clone, Debug)]
+enum Command {
+    Create {
+        name: usize,
+        partitions: u32,
+        retention: i64,
+    },
+    Delete {
+        nth: usize,
+    },
+    Configure {
+        nth: usize,
+        retention: i64,
+    },
+    Reserve,
+    Snapshot,
+    /// The writer of the snapshot is killed after so many records.
+    CutSnapshot {
+        records: usize,
+    },
+}
+
+/// Few names, so that commands meet; some collide.
+const NAMES: [&str; 6] = ["a", "b.c", "b_c", "d-e", "f..", "f__"];
+
+fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        4 => (0..NAMES.len(), 1..4_u32, -1..5_i64)
+            .prop_map(|(name, partitions, retention)| Command::Create { name, partitions, retention }),
+        2 => (0..4_usize).prop_map(|nth| Command::Delete { nth }),
+        2 => (0..4_usize, -1..5_i64).prop_map(|(nth, retention)| Command::Configure { nth, retention }),
+        1 => Just(Command::Reserve),
+        1 => Just(Command::Snapshot),
+        1 => (0..4_usize).prop_map(|records| Command::CutSnapshot { records }),
+    ]
+}
+
+/// The live state machine, and what it wrote: each entry with the state that must come back when it is the last.
+#[derive(Default)]
+struct Live {
+    definitions: Definitions,
+    log: Vec<(Vec<u8>, Definitions)>,
+    snapshots_at: Vec<usize>,
+    next_id: u8,
+    next_log: u64,
+}
+
+impl Live {
+    fn run(&mut self, command: &Command) {
+        match command {
+            Command::Create {
+                name,
+                partitions,
+                retention,
+            } => {
+                self.next_id += 1;
+                let new = NewTopic {
+                    name: NAMES[*name].to_owned(),
+                    configs: retention_ms(*retention),
+                    ..NewTopic::default()
+                };
+                let id = TopicId([self.next_id; 16]);
+                let first_log = LogId(16 + self.next_log);
+                self.next_log += u64::from(*partitions);
+                self.decide(&Request::CreateTopic {
+                    new,
+                    partitions: *partitions,
+                    id,
+                    first_log,
+                });
+            }
+            Command::Delete { nth } => {
+                let id = self.nth(*nth);
+                self.decide(&Request::DeleteTopic { id });
+            }
+            Command::Configure { nth, retention } => {
+                let id = self.nth(*nth);
+                self.decide(&Request::ConfigureTopic {
+                    id,
+                    configs: retention_ms(*retention),
+                });
+            }
+            Command::Reserve => self.decide(&Request::ReserveProducerIds),
+            Command::Snapshot => {
+                self.snapshots_at.push(self.log.len());
+                let records = self.write_snapshot(usize::MAX);
+                self.write(&Entry::SnapshotEnded { records });
+            }
+            Command::CutSnapshot { records } => _ = self.write_snapshot(*records),
+        }
+    }
+
+    fn decide(&mut self, request: &Request) {
+        if let Ok((Some(record), _)) = self.definitions.handle(request) {
+            self.definitions.replay(&record);
+            self.write(&Entry::Record(record));
+        }
+    }
+
+    fn write(&mut self, entry: &Entry) {
+        self.log.push((entry.encode(), self.definitions.clone()));
+    }
+
+    fn write_snapshot(&mut self, at_most: usize) -> u32 {
+        self.write(&Entry::SnapshotBegun);
+        let records: Vec<_> = self.definitions.snapshot().take(at_most).collect();
+        records
+            .iter()
+            .for_each(|record| self.write(&Entry::OfSnapshot(record.clone())));
+        records.len() as u32
+    }
+
+    fn nth(&self, nth: usize) -> TopicId {
+        let mut ids: Vec<_> = self.definitions.topics.iter().map(|topic| topic.id).collect();
+        ids.sort_unstable();
+        ids.get(nth).copied().unwrap_or(TopicId([0; 16]))
+    }
+}
+
+fn retention_ms(value: i64) -> Vec<(String, Option<String>)> {
+    vec![("retention.ms".to_owned(), Some(value.to_string()))]
+}
+
+fn replayed(entries: &[(Vec<u8>, Definitions)]) -> Replay {
+    let mut replay = Replay::default();
+    for (offset, (value, _)) in entries.iter().enumerate() {
+        replay.apply(offset as i64, value).unwrap();
+    }
+    replay
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// A crash leaves a prefix of the log: nothing that was durable is lost, and nothing else appears.
+    #[test]
+    fn every_prefix_of_the_log_gives_the_state_of_its_time(commands in prop::collection::vec(command(), 1..40)) {
+        let mut live = Live::default();
+        commands.iter().for_each(|command| live.run(command));
+        for len in 1..=live.log.len() {
+            let replay = replayed(&live.log[..len]).finish().unwrap();
+            prop_assert_eq!(&replay.definitions, &live.log[len - 1].1, "after {} entries", len);
+        }
+    }
+
+    #[test]
+    fn a_log_that_was_trimmed_to_any_snapshot_gives_the_same_state(commands in prop::collection::vec(command(), 1..40)) {
+        let mut live = Live::default();
+        live.run(&Command::Snapshot);
+        commands.iter().for_each(|command| live.run(command));
+        for &at in &live.snapshots_at {
+            prop_assert_eq!(&replayed(&live.log[at..]).definitions, &live.definitions);
+        }
+        let last = live.snapshots_at.last().map(|at| *at as i64);
+        prop_assert_eq!(replayed(&live.log).position.snapshot, last);
+    }
+
+    #[test]
+    fn bytes_that_are_no_entry_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..80), flip in any::<bool>()) {
+        let bytes = if flip { [&[VERSION, 1], bytes.as_slice()].concat() } else { bytes };
+        if let Ok(entry) = Entry::decode(&bytes) {
+            prop_assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
+        }
+    }
+}
+
+/// A topic, a snapshot of it, another topic; with offsets from 0.
+fn with_snapshot() -> Live {
+    let mut live = Live::default();
+    for command in [
+        Command::Create {
+            name: 0,
+            partitions: 1,
+            retention: 1,
+        },
+        Command::Snapshot,
+        Command::Create {
+            name: 3,
+            partitions: 1,
+            retention: 1,
+        },
+    ] {
+        live.run(&command);
+    }
+    live
+}
+
+fn with_damage(live: &Live, damage: Range<usize>) -> Result<Replay, Error> {
+    let mut replay = Replay::default();
+    for (offset, (value, _)) in live.log.iter().enumerate() {
+        if offset == damage.start {
+            replay.damaged(damage.start as i64, damage.end as i64);
+        }
+        if !damage.contains(&offset) {
+            replay.apply(offset as i64, value).unwrap();
+        }
+    }
+    if damage.end == live.log.len() && damage.start == damage.end {
+        replay.damaged(damage.start as i64, damage.end as i64);
+    }
+    replay.finish()
+}
+
+#[test]
+fn damage_is_an_error_unless_a_snapshot_makes_up_for_it() {
+    let live = with_snapshot();
+    // 0 topic, 1 begun, 2 producer ids, 3 topic, 4 ended, 5 topic
+    assert_eq!(live.log.len(), 6);
+    for (damage, whole) in [
+        (0..1, true), // before a whole snapshot
+        (2..3, true), // within a snapshot that repeats what was read
+        (2..4, true),
+        (1..2, false), // whether more than the begin was there is not known
+        (2..5, false), // nor whether more than the end was
+        (5..6, false),
+        (0..4, false),
+    ] {
+        match with_damage(&live, damage.clone()) {
+            Ok(replay) => {
+                assert!(whole, "{damage:?}");
+                assert_eq!(replay.definitions, live.definitions, "{damage:?}");
+            }
+            Err(error) => assert!(
+                !whole && matches!(error, Error::Damaged { .. }),
+                "{damage:?}: {error}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn names_that_differ_in_dots_alone_collide_until_the_first_is_deleted() {
+    let mut live = Live::default();
+    live.run(&Command::Create {
+        name: 1,
+        partitions: 1,
+        retention: 1,
+    });
+    let new = NewTopic {
+        name: "b_c".to_owned(),
+        ..NewTopic::default()
+    };
+    assert_eq!(
+        live.definitions.check_new(&new, 1),
+        Err(DefineError::NameCollision("b_c".to_owned(), "b.c".to_owned()))
+    );
+    live.run(&Command::Delete { nth: 0 });
+    assert_eq!(live.definitions.check_new(&new, 1), Ok(Vec::new()));
+}
+
+#[test]
+fn a_number_of_partitions_out_of_range_is_refused() {
+    let new = NewTopic {
+        name: "t".to_owned(),
+        ..NewTopic::default()
+    };
+    let definitions = Definitions::default();
+    for partitions in [0, PARTITIONS_MAX + 1] {
+        let error = definitions.check_new(&new, partitions).unwrap_err();
+        assert_eq!(error, DefineError::InvalidPartitions(partitions.into()));
+    }
+    assert!(definitions.check_new(&new, PARTITIONS_MAX).is_ok());
+}
