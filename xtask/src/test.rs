@@ -99,15 +99,7 @@ const STEPS: &[Step] = &[
     // cargo-deny takes longer to compile than all of Firth, so whoever wants it installs it.
     Step {
         name: "deny",
-        commands: &[&[
-            "cargo",
-            "deny",
-            "--offline",
-            "check",
-            "bans",
-            "licenses",
-            "sources",
-        ]],
+        commands: &[&["cargo", "deny", "check", "bans", "licenses", "sources"]],
         only_with: Some("cargo-deny"),
     },
 ];
