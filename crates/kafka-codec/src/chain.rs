@@ -39,6 +39,14 @@ impl Chain {
     }
 }
 
+impl From<Bytes> for Chain {
+    fn from(frame: Bytes) -> Chain {
+        let mut chain = Chain::default();
+        chain.push(frame);
+        chain
+    }
+}
+
 impl Buf for Chain {
     fn remaining(&self) -> usize {
         self.bytes

@@ -1,0 +1,308 @@
+//! One task and one loop per connection.
+//!
+//! ```text
+//!            read                 decode, admit            dispatch                 release            write
+//!  socket ---------> Input bytes ---------------> request ---------> Replies queue ---------> Output ---------> socket
+//! ```
+//!
+//! Produce is appended when it is dispatched and its reply is parked until that is durable, so pipelined requests
+//! gather in one commit. Every other request waits until it is the first in the queue, and nothing behind it is
+//! dispatched before it is done: that is the order of Kafka, which works on one request of a connection at a time.
+//!
+//! What a connection holds is bounded: the parked requests by [`Replies::is_full`], the replies by
+//! [`OUTPUT_BYTES_MAX`] and one reply more. Beyond either it stops reading, and the client's socket fills.
+
+mod account;
+mod input;
+mod output;
+mod replies;
+mod stall;
+mod stream;
+
+use std::future::{Future, poll_fn};
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use firth_kafka_codec::{
+    self as codec, ApiKey, ApiVersionsResponse, Request, RequestHeader, decode_header, decode_request,
+};
+
+use self::account::Account;
+use self::input::Input;
+use self::output::Output;
+pub(crate) use self::replies::{Parked, Reply, Running};
+use self::replies::{Released, Replies};
+use self::stall::Stall;
+pub(crate) use self::stream::Stream;
+use crate::closed::Closed;
+use crate::handlers::{self, Started};
+use crate::server::Client;
+
+/// Nothing is dispatched while more than this waits to be written.
+const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+
+/// Serves one client until it goes or `stopping` resolves. Then what was dispatched is still answered.
+pub(crate) async fn run<S: Stream>(stream: S, client: Client, stopping: impl Future<Output = ()>) -> Closed {
+    let mut connection = Connection::new(stream, client);
+    tokio::select! {
+        biased;
+        closed = poll_fn(|cx| connection.poll(cx)) => return closed,
+        () = stopping => {}
+    }
+    connection.drain(Closed::Stopping);
+    poll_fn(|cx| connection.poll(cx)).await
+}
+
+struct Connection<S> {
+    stream: S,
+    client: Client,
+    input: Input,
+    account: Account,
+    /// Bytes of the account that are taken for the frame at the front of the input.
+    admitted_bytes: usize,
+    /// A request that waits until those before it are answered.
+    deferred: Option<Box<Dispatch>>,
+    replies: Replies,
+    output: Output,
+    /// Replies are written here and split off.
+    encoded: BytesMut,
+    stall: Stall,
+    /// Set when nothing more is read: what is dispatched is answered, then the connection ends for this reason.
+    ending: Option<Closed>,
+}
+
+/// A request, and the memory that it takes.
+struct Dispatch {
+    header: RequestHeader,
+    request: Request,
+    bytes: usize,
+}
+
+impl<S: Stream> Connection<S> {
+    fn new(stream: S, client: Client) -> Connection<S> {
+        Connection {
+            stream,
+            input: Input::new(client.server.config.frame_bytes_max),
+            stall: Stall::new(client.server.config.stall_ms_max),
+            account: Account::new(client.server.broker.memory()),
+            client,
+            admitted_bytes: 0,
+            deferred: None,
+            replies: Replies::default(),
+            output: Output::default(),
+            encoded: BytesMut::new(),
+            ending: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Closed> {
+        match self.poll_all(cx) {
+            Ok(()) => {}
+            Err(closed) => return Poll::Ready(closed),
+        }
+        if self.replies.is_empty() && self.output.is_empty() {
+            if let Some(closed) = self.ending.take() {
+                return Poll::Ready(closed);
+            }
+            // The replies share it, and an idle connection needs none.
+            self.encoded = BytesMut::new();
+        }
+        let waits_for = self.waits_for_client();
+        self.stall.poll(cx, waits_for).map(|seconds| Closed::Stalled {
+            what: waits_for.unwrap_or_default(),
+            seconds,
+        })
+    }
+
+    /// Does all that can be done now. Each step registers the waker where it has to wait.
+    fn poll_all(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+        loop {
+            let released = self.release(cx)?;
+            let written = self.write(cx)?;
+            let dispatched = self.dispatch(cx)?;
+            let read = self.read(cx)?;
+            if !(released || written || dispatched || read) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Nothing more is read or dispatched. A fetch that waits for records is dropped, the rest is answered.
+    fn drain(&mut self, why: Closed) {
+        self.ending.get_or_insert(why);
+        if self.replies.running() == Some(ApiKey::Fetch) {
+            self.replies = Replies::default();
+        }
+    }
+
+    fn release(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let mut released = false;
+        while let Poll::Ready(reply) = self.replies.poll_next(cx) {
+            let Released { reply, bytes } = reply?;
+            self.account.give(bytes);
+            self.output.push(reply.chain, reply.held);
+            released = true;
+        }
+        Ok(released)
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let mut total = 0_usize;
+        while !self.output.is_empty() {
+            match self.output.poll_write(cx, &mut self.stream)? {
+                Poll::Ready(written) => total = total.saturating_add(written),
+                Poll::Pending => break,
+            }
+        }
+        self.stall.moved(total);
+        self.client.server.metrics.sent(total);
+        Ok(total > 0)
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        if !self.wants_input() {
+            return Ok(false);
+        }
+        match self.input.poll_fill(cx, &mut self.stream)? {
+            Poll::Pending => Ok(false),
+            Poll::Ready(0) if self.input.is_empty() => {
+                self.drain(Closed::ByClient);
+                Ok(true)
+            }
+            Poll::Ready(0) => Err(Closed::Truncated {
+                received: self.input.len(),
+            }),
+            Poll::Ready(read) => {
+                self.stall.moved(read);
+                self.client.server.metrics.received(read);
+                Ok(true)
+            }
+        }
+    }
+
+    /// While nothing can be dispatched one read is still made, to learn that the client has gone.
+    fn wants_input(&self) -> bool {
+        self.ending.is_none() && !self.account.is_waiting() && (self.input.is_empty() || self.may_dispatch())
+    }
+
+    fn may_dispatch(&self) -> bool {
+        !matches!(self.ending, Some(Closed::Stopping))
+            && self.output.bytes() <= OUTPUT_BYTES_MAX
+            && match (&self.deferred, self.replies.running()) {
+                (_, Some(_)) => false,
+                (Some(_), None) => self.replies.is_empty(),
+                (None, None) => !self.replies.is_full(),
+            }
+    }
+
+    fn dispatch(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let mut dispatched = false;
+        while self.may_dispatch() {
+            let request = match self.deferred.take() {
+                Some(deferred) => *deferred,
+                None => match self.next_request(cx)? {
+                    Some(request) => request,
+                    None => break,
+                },
+            };
+            if !matches!(request.request, Request::Produce(_)) && !self.replies.is_empty() {
+                self.deferred = Some(Box::new(request));
+                break;
+            }
+            self.start(request)?;
+            dispatched = true;
+            if self.replies.running().is_some() {
+                // Most requests are answered without waiting, and then the next one can start.
+                self.release(cx)?;
+            }
+        }
+        Ok(dispatched)
+    }
+
+    fn start(&mut self, dispatch: Dispatch) -> Result<(), Closed> {
+        let Dispatch {
+            header,
+            request,
+            bytes,
+        } = dispatch;
+        let api_key = header.api_key;
+        self.client.server.metrics.api(api_key).request(bytes);
+        match handlers::start(&self.client, header, request, &mut self.encoded)? {
+            Started::Parked(parked) => self.replies.park(bytes, parked),
+            Started::Running(running) => self.replies.run(bytes, api_key, running),
+        }
+        Ok(())
+    }
+
+    /// The next request, if its frame is whole and there is memory for it.
+    fn next_request(&mut self, cx: &mut Context<'_>) -> Result<Option<Dispatch>, Closed> {
+        loop {
+            let demand = self.input.demand().map_err(Closed::Frame)?;
+            let missing = demand.saturating_sub(self.admitted_bytes);
+            if missing > 0 {
+                if self.account.poll_take(cx, missing).is_pending() {
+                    return Ok(None);
+                }
+                self.admitted_bytes = demand;
+            }
+            let Some(frame) = self.input.take().map_err(Closed::Frame)? else {
+                return Ok(None);
+            };
+            self.stall.finished();
+            let bytes = std::mem::take(&mut self.admitted_bytes);
+            match decode_header(&frame) {
+                Ok((header, body)) => return decode(header, &body, bytes).map(Some),
+                Err(codec::Error::UnsupportedVersion {
+                    api_key: ApiKey::ApiVersions,
+                    correlation_id,
+                    ..
+                }) => self.refuse_version(bytes, correlation_id)?,
+                Err(error) => return Err(Closed::Frame(error)),
+            }
+        }
+    }
+
+    /// A client that asks which versions are served in a version that is not served is told so in version 0 (KIP-511).
+    fn refuse_version(&mut self, bytes: usize, correlation_id: i32) -> Result<(), Closed> {
+        let metrics = self.client.server.metrics.api(ApiKey::ApiVersions);
+        metrics.request(bytes);
+        metrics.error();
+        let response = ApiVersionsResponse::unsupported_version();
+        let reply = handlers::encode(&mut self.encoded, 0, correlation_id, &response)?;
+        self.replies.park(bytes, Parked::ready(reply));
+        Ok(())
+    }
+
+    /// What the client is to do before the connection can go on, if anything.
+    fn waits_for_client(&self) -> Option<&'static str> {
+        if !self.output.is_empty() {
+            Some("replies wait to be read")
+        } else if self.admitted_bytes > 0 && !self.account.is_waiting() {
+            Some("the rest of a frame is awaited")
+        } else {
+            None
+        }
+    }
+}
+
+fn decode(header: RequestHeader, body: &Bytes, bytes: usize) -> Result<Dispatch, Closed> {
+    match decode_request(&header, body) {
+        Ok(request) => Ok(Dispatch {
+            header,
+            request,
+            bytes,
+        }),
+        Err(error) => {
+            let RequestHeader {
+                api_key,
+                api_version: version,
+                ..
+            } = header;
+            Err(Closed::Request {
+                api_key,
+                version,
+                error,
+            })
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! From the errors of the broker and of batches to the codes of the protocol. No arm catches all, so that an error
+//! which is added there has to be thought about here.
+
+use firth_batch as batch;
+use firth_broker::{DefineError, ProduceError, ReadError};
+use firth_kafka_codec::ErrorCode;
+
+pub(crate) fn of_define(error: &DefineError) -> ErrorCode {
+    match error {
+        DefineError::InvalidName(_) | DefineError::NameCollision(..) => ErrorCode::InvalidTopicException,
+        DefineError::Exists(_) => ErrorCode::TopicAlreadyExists,
+        DefineError::UnknownTopic => ErrorCode::UnknownTopicOrPartition,
+        DefineError::InvalidPartitions(_) => ErrorCode::InvalidPartitions,
+        DefineError::InvalidConfig(_) => ErrorCode::InvalidConfig,
+        DefineError::Full => ErrorCode::KafkaStorageError,
+        // It may have been done: that is what a timeout says.
+        DefineError::Stopped => ErrorCode::RequestTimedOut,
+    }
+}
+
+pub(crate) fn of_produce(error: &ProduceError) -> ErrorCode {
+    match error {
+        ProduceError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+        ProduceError::MessageTooLarge { .. } => ErrorCode::MessageTooLarge,
+        ProduceError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
+        // The batch belongs to a transaction that is not open.
+        ProduceError::Transactional => ErrorCode::InvalidTxnState,
+        ProduceError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        // Not PRODUCER_FENCED: on the produce path clients expect this one (KIP-588).
+        ProduceError::StaleProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        // Java's client and librdkafka refresh their metadata, wait for their back-off and send the batch again.
+        ProduceError::Full | ProduceError::Failed => ErrorCode::KafkaStorageError,
+    }
+}
+
+pub(crate) fn of_read(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+        ReadError::OutOfRange(_) => ErrorCode::OffsetOutOfRange,
+        ReadError::Damaged { .. } => ErrorCode::CorruptMessage,
+        ReadError::Full | ReadError::Failed(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+pub(crate) fn of_batch(error: &batch::Error) -> ErrorCode {
+    match error {
+        batch::Error::Crc { .. } => ErrorCode::CorruptMessage,
+        batch::Error::UnsupportedCompression(_) => ErrorCode::UnsupportedCompressionType,
+        batch::Error::Incomplete { .. }
+        | batch::Error::Malformed { .. }
+        | batch::Error::UnsupportedMagic(_)
+        | batch::Error::Decompression { .. }
+        | batch::Error::TooLarge { .. } => ErrorCode::InvalidRecord,
+    }
+}

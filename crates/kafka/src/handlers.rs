@@ -1,0 +1,138 @@
+//! One file per API, named as the protocol names it. A handler turns a request into a response; what is written, when
+//! and in which order is the connection's business.
+
+mod api_versions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod fetch;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod produce;
+
+use std::future::Future;
+
+use bytes::{Bytes, BytesMut};
+use firth_kafka_codec::{ByteStr, ErrorCode, Request, RequestHeader, ResponseMessage, encode_response};
+
+use crate::closed::Closed;
+use crate::connection::{Parked, Reply, Running};
+use crate::server::Client;
+
+/// The highest epoch that a leader had: every log has had one leader.
+const LEADER_EPOCH: i32 = 0;
+
+/// What became of a request.
+pub(crate) enum Started {
+    Parked(Parked),
+    Running(Running),
+}
+
+/// A response that knows whether it names an error, for the metrics.
+trait Answer: ResponseMessage {
+    fn has_error(&self) -> bool;
+}
+
+/// Begins to work on a request. The reply to Produce is written to `buffer` at once.
+pub(crate) fn start(
+    client: &Client,
+    header: RequestHeader,
+    request: Request,
+    buffer: &mut BytesMut,
+) -> Result<Started, Closed> {
+    let of = client.clone();
+    let version = header.api_version;
+    let running = match request {
+        Request::Produce(request) => {
+            return produce::handle(client, &header, request, buffer).map(Started::Parked);
+        }
+        Request::Fetch(request) => fetch::run(of, header, request),
+        Request::ListOffsets(request) => run(client, header, async move {
+            list_offsets::handle(&of, version, request).await
+        }),
+        Request::Metadata(request) => run(client, header, async move {
+            metadata::handle(&of, version, request).await
+        }),
+        Request::ApiVersions(request) => {
+            run(
+                client,
+                header,
+                async move { api_versions::handle(version, &request) },
+            )
+        }
+        Request::CreateTopics(request) => run(client, header, async move {
+            create_topics::handle(&of, request).await
+        }),
+        Request::DeleteTopics(request) => run(client, header, async move {
+            delete_topics::handle(&of, version, request).await
+        }),
+        Request::DeleteRecords(request) => run(client, header, async move {
+            delete_records::handle(&of, request).await
+        }),
+        Request::InitProducerId(request) => run(client, header, async move {
+            init_producer_id::handle(&of, request).await
+        }),
+    };
+    Ok(Started::Running(running))
+}
+
+fn run<R: Answer>(
+    client: &Client,
+    header: RequestHeader,
+    response: impl Future<Output = R> + Send + 'static,
+) -> Running {
+    let client = client.clone();
+    Box::pin(async move { reply(&client, &header, &response.await) })
+}
+
+fn reply<R: Answer>(client: &Client, header: &RequestHeader, response: &R) -> Result<Reply, Closed> {
+    if response.has_error() {
+        client.server.metrics.api(R::API_KEY).error();
+    }
+    let (version, correlation_id) = (header.api_version, header.correlation_id);
+    let chain =
+        encode_response(&mut BytesMut::new(), version, correlation_id, response).map_err(|error| {
+            Closed::Unwritable {
+                api_key: R::API_KEY,
+                version,
+                error,
+            }
+        })?;
+    Ok(Reply { chain, held: None })
+}
+
+/// Writes a response that has no records in it, and so is in one piece.
+pub(crate) fn encode<R: ResponseMessage>(
+    buffer: &mut BytesMut,
+    version: i16,
+    correlation_id: i32,
+    response: &R,
+) -> Result<Bytes, Closed> {
+    let chain =
+        encode_response(buffer, version, correlation_id, response).map_err(|error| Closed::Unwritable {
+            api_key: R::API_KEY,
+            version,
+            error,
+        })?;
+    let mut parts = chain.into_parts();
+    let first = parts.next().unwrap_or_default();
+    assert!(
+        parts.next().is_none(),
+        "{} without records is in pieces",
+        R::API_KEY.name()
+    );
+    Ok(first)
+}
+
+/// Whether a client that knows `current_leader_epoch` knows the leader (KIP-320); -1 is one that does not say.
+fn check_leader_epoch(current_leader_epoch: i32) -> Result<(), ErrorCode> {
+    match current_leader_epoch {
+        ..0 | LEADER_EPOCH => Ok(()),
+        _ => Err(ErrorCode::UnknownLeaderEpoch),
+    }
+}
+
+fn message(error: &impl ToString) -> Option<ByteStr> {
+    Some(ByteStr::from(error.to_string()))
+}

@@ -1,0 +1,123 @@
+//! Fetch, with long poll. Partitions are looked at in turns until there is enough or the time is up; in between only
+//! those are looked at again that the log has signalled.
+
+mod poll;
+
+use std::time::Duration;
+
+use firth_broker::Reservation;
+use firth_kafka_codec::{
+    ErrorCode, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData, RequestHeader,
+};
+
+use self::poll::{Asked, Poll};
+use super::{Answer, reply};
+use crate::connection::{Reply, Running};
+use crate::fetch_session::{Partitions, Place, Session, Turn};
+use crate::server::Client;
+
+/// Topics are named by id from this version on (KIP-516).
+const BY_ID_MIN: i16 = 13;
+
+const READ_COMMITTED: i8 = 1;
+
+pub(super) fn run(client: Client, header: RequestHeader, request: FetchRequest) -> Running {
+    Box::pin(async move {
+        let (response, held) = handle(&client, header.api_version, request).await;
+        let reply = reply(&client, &header, &response)?;
+        Ok(Reply {
+            held: Some(held),
+            ..reply
+        })
+    })
+}
+
+/// The response, and the memory that its records take.
+async fn handle(client: &Client, version: i16, request: FetchRequest) -> (FetchResponse, Reservation) {
+    let server = &client.server;
+    let environment = server.broker.environment();
+    let by_id = version >= BY_ID_MIN;
+    let turn = match server
+        .fetch_sessions
+        .turn(&request, by_id, environment.clock.monotonic())
+    {
+        Ok(turn) => turn,
+        Err(error_code) => {
+            let response = FetchResponse {
+                error_code,
+                ..Default::default()
+            };
+            return (response, server.broker.memory().reservation());
+        }
+    };
+    let Turn { partitions, session } = turn;
+    let asked = Asked {
+        bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
+        bytes_max: usize::try_from(request.max_bytes)
+            .unwrap_or(0)
+            .min(server.config.fetch_bytes_max),
+        wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+        read_committed: request.isolation_level == READ_COMMITTED,
+        only_news: matches!(session, Session::Open(_)),
+        is_kept: !matches!(session, Session::None),
+    };
+    let (partitions, answers, held) = Poll::new(&server.broker, asked, partitions).run().await;
+    let responses = by_topic(&partitions, answers);
+    let session_id = match session {
+        Session::None => 0,
+        Session::New => {
+            let random = (environment.random)();
+            server
+                .fetch_sessions
+                .create(partitions, random, environment.clock.monotonic())
+        }
+        Session::Open(lease) => {
+            let id = lease.id();
+            lease.put_back(partitions);
+            id
+        }
+    };
+    (
+        FetchResponse {
+            session_id,
+            responses,
+            ..Default::default()
+        },
+        held,
+    )
+}
+
+/// Groups the answers by topic, topics in the order of their first answer.
+fn by_topic(partitions: &Partitions, answers: Vec<(Place, PartitionData)>) -> Vec<FetchableTopicResponse> {
+    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    let mut places: Vec<Option<usize>> = vec![None; partitions.topic_count()];
+    for (place, answer) in answers {
+        let Some(slot) = partitions.slot(place) else {
+            continue;
+        };
+        let Some(at) = places.get_mut(slot.topic) else {
+            continue;
+        };
+        let at = *at.get_or_insert_with(|| {
+            let topic = partitions.topic_of(slot);
+            let response = FetchableTopicResponse {
+                topic: topic.name,
+                topic_id: topic.id,
+                partitions: Vec::new(),
+            };
+            responses.push(response);
+            responses.len().saturating_sub(1)
+        });
+        if let Some(response) = responses.get_mut(at) {
+            response.partitions.push(answer);
+        }
+    }
+    responses
+}
+
+impl Answer for FetchResponse {
+    fn has_error(&self) -> bool {
+        let mut partitions = self.responses.iter().flat_map(|topic| &topic.partitions);
+        self.error_code != ErrorCode::None || partitions.any(|data| data.error_code != ErrorCode::None)
+    }
+}

@@ -1,0 +1,368 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use firth_broker::{Bounds, Broker, ReadError, Reservation, Topic, TopicId};
+use firth_kafka_codec::{EpochEndOffset, ErrorCode, FetchPartition, PartitionData};
+use tokio::time::{Instant, sleep_until};
+
+use super::super::{LEADER_EPOCH, check_leader_epoch};
+use crate::error;
+use crate::fetch_session::{Partitions, Place};
+
+/// What a request asks of all of its partitions together.
+pub(super) struct Asked {
+    pub(super) bytes_min: usize,
+    pub(super) bytes_max: usize,
+    pub(super) wait: Duration,
+    pub(super) read_committed: bool,
+    /// Partitions are answered only if the client does not know already what would be said.
+    pub(super) only_news: bool,
+    /// The partitions live on as a session, so watching them pays.
+    pub(super) is_kept: bool,
+}
+
+/// One request while it looks for something to answer.
+pub(super) struct Poll<'a> {
+    broker: &'a Broker,
+    asked: Asked,
+    partitions: Box<Partitions>,
+    /// By place: for a request without a session, that is the order of the request.
+    answers: BTreeMap<Place, Looked>,
+    /// Bytes of records in the answers.
+    bytes: usize,
+    /// Memory for them.
+    held: Reservation,
+    /// Partitions that have records for which there is no room in this answer.
+    crowded: Vec<Place>,
+    /// Partitions that had nothing to say and are not watched.
+    unwatched: Vec<Place>,
+    /// Partitions that do not exist.
+    unknown: usize,
+    /// An error that the client can do something about must not wait.
+    is_urgent: bool,
+}
+
+struct Looked {
+    data: PartitionData,
+    /// Bytes of records.
+    bytes: usize,
+    finding: Finding,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Finding {
+    Records,
+    /// At the end of the log.
+    Nothing,
+    NoRoom,
+    /// There is no such topic or partition.
+    Unknown,
+    Error,
+}
+
+impl<'a> Poll<'a> {
+    pub(super) fn new(broker: &'a Broker, asked: Asked, partitions: Box<Partitions>) -> Poll<'a> {
+        Poll {
+            held: broker.memory().reservation(),
+            broker,
+            asked,
+            partitions,
+            answers: BTreeMap::new(),
+            bytes: 0,
+            crowded: Vec::new(),
+            unwatched: Vec::new(),
+            unknown: 0,
+            is_urgent: false,
+        }
+    }
+
+    /// Looks until there is enough or the time is up. Gives the partitions, what to answer, and the memory that holds.
+    pub(super) async fn run(mut self) -> (Box<Partitions>, Vec<(Place, PartitionData)>, Reservation) {
+        self.partitions.take_signals();
+        self.look().await;
+        if !self.is_enough() {
+            // A client may ask to wait for longer than a clock can say.
+            let deadline = Instant::now().checked_add(self.asked.wait);
+            let signal = self.partitions.signal().clone();
+            loop {
+                self.watch_the_rest();
+                if !self.partitions.has_turns() {
+                    tokio::select! {
+                        biased;
+                        () = signal.raised() => self.partitions.take_signals(),
+                        () = until(deadline) => break,
+                    }
+                }
+                self.look().await;
+                if self.is_enough() {
+                    break;
+                }
+            }
+        }
+        self.finish()
+    }
+
+    fn is_enough(&self) -> bool {
+        self.asked.wait.is_zero()
+            || self.is_urgent
+            || !self.crowded.is_empty()
+            || self.unknown == self.partitions.len()
+            || self.bytes >= self.asked.bytes_min.min(self.asked.bytes_max).max(1)
+            || self.asked.bytes_min == 0
+    }
+
+    /// Gives every partition that has a turn its look.
+    async fn look(&mut self) {
+        while let Some(place) = self.partitions.next_turn() {
+            if let Some(earlier) = self.answers.remove(&place) {
+                self.bytes = self.bytes.saturating_sub(earlier.bytes);
+                self.unknown = self
+                    .unknown
+                    .saturating_sub(usize::from(earlier.finding == Finding::Unknown));
+            }
+            let Some(looked) = self.look_at(place).await else {
+                continue;
+            };
+            self.bytes = self.bytes.saturating_add(looked.bytes);
+            match looked.finding {
+                Finding::Nothing => self.quiet(place, &looked.data),
+                Finding::NoRoom => self.crowded.push(place),
+                Finding::Unknown => self.unknown = self.unknown.saturating_add(1),
+                Finding::Error => self.is_urgent = true,
+                Finding::Records => {}
+            }
+            let is_full = looked.finding == Finding::NoRoom && self.bytes >= self.asked.bytes_max;
+            self.answers.insert(place, looked);
+            if self.asked.only_news && is_full {
+                // The others keep their turns for the next request.
+                return;
+            }
+        }
+    }
+
+    /// A partition without anything to say waits for its signal.
+    fn quiet(&mut self, place: Place, data: &PartitionData) {
+        let Some(slot) = self.partitions.slot(place) else {
+            return;
+        };
+        if slot.watched {
+            return;
+        }
+        if !self.asked.is_kept {
+            self.unwatched.push(place);
+            return;
+        }
+        let seen = Bounds {
+            start: data.log_start_offset,
+            end: data.high_watermark,
+        };
+        self.watch(place, seen);
+    }
+
+    /// Watches a partition. It gets another turn if it changed after it was looked at.
+    fn watch(&mut self, place: Place, seen: Bounds) {
+        let signal = self.partitions.signal().clone();
+        let Some(slot) = self.partitions.slot_mut(place) else {
+            return;
+        };
+        let Some(topic) = &slot.found else { return };
+        let token = u64::try_from(place).unwrap_or(u64::MAX);
+        let bounds = self.broker.watch(topic, slot.asked.partition, &signal, token);
+        slot.watched = bounds.is_some();
+        if bounds != Some(seen) {
+            self.partitions.give_turn(place);
+        }
+    }
+
+    /// Watching is put off until it is clear that there is something to wait for.
+    fn watch_the_rest(&mut self) {
+        for place in std::mem::take(&mut self.unwatched) {
+            if let Some(Looked { data, .. }) = self.answers.get(&place) {
+                let seen = Bounds {
+                    start: data.log_start_offset,
+                    end: data.high_watermark,
+                };
+                self.watch(place, seen);
+            }
+        }
+    }
+
+    /// None if nobody asks for the partition any more.
+    async fn look_at(&mut self, place: Place) -> Option<Looked> {
+        let slot = self.partitions.slot(place)?;
+        let asked = slot.asked.clone();
+        let mut found = slot.found.clone();
+        if found
+            .as_ref()
+            .is_none_or(|topic| self.broker.bounds(topic, asked.partition).is_none())
+        {
+            found = self.find(place);
+            let slot = self.partitions.slot_mut(place)?;
+            slot.found = found.clone();
+            slot.watched = false;
+        }
+        let Some(topic) = found else {
+            let error_code = match self.partitions.by_id() {
+                true => ErrorCode::UnknownTopicId,
+                false => ErrorCode::UnknownTopicOrPartition,
+            };
+            return Some(Looked::error(&asked, Finding::Unknown, error_code));
+        };
+        let looked = match self.read(&topic, &asked).await {
+            Ok(looked) => looked,
+            Err(ErrorCode::UnknownTopicOrPartition) => {
+                Looked::error(&asked, Finding::Unknown, ErrorCode::UnknownTopicOrPartition)
+            }
+            Err(error_code) => Looked::error(&asked, Finding::Error, error_code),
+        };
+        Some(looked)
+    }
+
+    fn find(&self, place: Place) -> Option<Arc<Topic>> {
+        let topic = self.partitions.topic_of(self.partitions.slot(place)?);
+        match self.partitions.by_id() {
+            true => self.broker.topic_by_id(TopicId(topic.id.0)),
+            false => self.broker.topic(&topic.name),
+        }
+    }
+
+    async fn read(&mut self, topic: &Topic, asked: &FetchPartition) -> Result<Looked, ErrorCode> {
+        let unknown = ErrorCode::UnknownTopicOrPartition;
+        let bounds = self.broker.bounds(topic, asked.partition).ok_or(unknown)?;
+        check_leader_epoch(asked.current_leader_epoch)?;
+        if asked.last_fetched_epoch > LEADER_EPOCH
+            || asked.last_fetched_epoch == LEADER_EPOCH && asked.fetch_offset > bounds.end
+        {
+            return Ok(self.diverging(asked, bounds));
+        }
+        if !(bounds.start..=bounds.end).contains(&asked.fetch_offset) {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        if asked.fetch_offset == bounds.end {
+            return Ok(self.without_records(asked, bounds, Finding::Nothing));
+        }
+        let left = self.asked.bytes_max.saturating_sub(self.bytes);
+        let partition_max = usize::try_from(asked.partition_max_bytes).unwrap_or(0);
+        let bytes_max = left.min(partition_max);
+        let is_first = self.bytes == 0;
+        if bytes_max == 0 && !is_first {
+            return Ok(self.without_records(asked, bounds, Finding::NoRoom));
+        }
+        let read = self
+            .broker
+            .read(topic, asked.partition, asked.fetch_offset, bytes_max)
+            .await;
+        let read = read.map_err(|error| code(topic, asked, &error))?;
+        if read.bytes == 0 {
+            return Ok(self.without_records(asked, read.bounds, Finding::Nothing));
+        }
+        // At least one batch is answered, however large (KIP-74); of the other partitions only what fits.
+        if !is_first && (read.bytes > bytes_max || !self.held.try_grow(read.bytes)) {
+            return Ok(self.without_records(asked, read.bounds, Finding::NoRoom));
+        }
+        if is_first && self.held.bytes() < read.bytes {
+            let missing = read.bytes.saturating_sub(self.held.bytes());
+            self.held.grow(missing).await;
+        }
+        let mut looked = self.without_records(asked, read.bounds, Finding::Records);
+        looked.bytes = read.bytes;
+        looked.data.records = Some(read.slices.into_iter().collect());
+        Ok(looked)
+    }
+
+    fn without_records(&self, asked: &FetchPartition, bounds: Bounds, finding: Finding) -> Looked {
+        let data = PartitionData {
+            partition_index: asked.partition,
+            high_watermark: bounds.end,
+            // Without transactions every durable record is stable.
+            last_stable_offset: bounds.end,
+            log_start_offset: bounds.start,
+            aborted_transactions: self.asked.read_committed.then(Vec::new),
+            ..Default::default()
+        };
+        Looked {
+            data,
+            bytes: 0,
+            finding,
+        }
+    }
+
+    /// The client has records of an epoch or an offset that this log never had (KIP-595).
+    fn diverging(&self, asked: &FetchPartition, bounds: Bounds) -> Looked {
+        let mut looked = self.without_records(asked, bounds, Finding::Error);
+        looked.data.diverging_epoch = EpochEndOffset {
+            epoch: LEADER_EPOCH,
+            end_offset: bounds.end,
+        };
+        looked
+    }
+
+    fn finish(mut self) -> (Box<Partitions>, Vec<(Place, PartitionData)>, Reservation) {
+        let crowded = std::mem::take(&mut self.crowded);
+        let mut answers = Vec::with_capacity(self.answers.len());
+        for (place, looked) in std::mem::take(&mut self.answers) {
+            let Some(slot) = self.partitions.slot_mut(place) else {
+                continue;
+            };
+            let data = looked.data;
+            let bounds = (data.high_watermark, data.log_start_offset);
+            let is_news = matches!(
+                looked.finding,
+                Finding::Records | Finding::Unknown | Finding::Error
+            ) || slot.told != bounds;
+            slot.told = if data.error_code == ErrorCode::None {
+                bounds
+            } else {
+                (-1, -1)
+            };
+            if looked.finding != Finding::Nothing || !slot.watched {
+                // The client may ask for the same again, and nothing would signal it.
+                if looked.finding != Finding::NoRoom {
+                    self.partitions.give_turn(place);
+                }
+            }
+            if is_news || !self.asked.only_news {
+                answers.push((place, data));
+            }
+        }
+        self.partitions.give_turns_back(crowded);
+        self.held.shrink_to(self.bytes);
+        (self.partitions, answers, self.held)
+    }
+}
+
+impl Looked {
+    fn error(asked: &FetchPartition, finding: Finding, error_code: ErrorCode) -> Looked {
+        let data = PartitionData {
+            partition_index: asked.partition,
+            error_code,
+            high_watermark: -1,
+            ..Default::default()
+        };
+        Looked {
+            data,
+            bytes: 0,
+            finding,
+        }
+    }
+}
+
+fn code(topic: &Topic, asked: &FetchPartition, error: &ReadError) -> ErrorCode {
+    if let ReadError::Failed(_) | ReadError::Damaged { .. } = error {
+        let FetchPartition {
+            partition,
+            fetch_offset,
+            ..
+        } = asked;
+        tracing::warn!(topic = %topic.name, partition, fetch_offset, "a fetch failed: {error}");
+    }
+    error::of_read(error)
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,184 @@
+//! Produce. The hot path: it ends with the append; the reply waits in the connection's queue.
+
+use bytes::{Bytes, BytesMut};
+use firth_batch::{Batch, Compression};
+use firth_broker::{Appended, Commit, Topic};
+use firth_kafka_codec::{
+    ApiKey, ErrorCode, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+    RequestHeader, TopicProduceData, TopicProduceResponse,
+};
+use smallvec::SmallVec;
+
+use super::{encode, message};
+use crate::closed::Closed;
+use crate::connection::Parked;
+use crate::error;
+use crate::server::Client;
+
+/// Topics are named by id from this version on (KIP-516).
+const BY_ID_MIN: i16 = 13;
+/// The first version whose clients know zstd (KIP-110).
+const ZSTD_MIN: i16 = 7;
+
+const ACKS_ALL: i16 = -1;
+const ACKS_NONE: i16 = 0;
+const ACKS_LEADER: i16 = 1;
+
+/// Why a partition's records were refused.
+#[derive(Debug)]
+struct Refused {
+    error_code: ErrorCode,
+    reason: String,
+}
+
+impl Refused {
+    fn new(error_code: ErrorCode, reason: impl ToString) -> Refused {
+        Refused {
+            error_code,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// One request while it is being appended.
+struct Produce<'a> {
+    client: &'a Client,
+    version: i16,
+    acks: i16,
+    commits: SmallVec<[Commit; 1]>,
+    refused: Option<Refused>,
+}
+
+/// Appends all batches of a request and gives the reply, which may be sent when the commits are durable.
+pub(super) fn handle(
+    client: &Client,
+    header: &RequestHeader,
+    request: ProduceRequest,
+    buffer: &mut BytesMut,
+) -> Result<Parked, Closed> {
+    let (version, acks) = (header.api_version, request.acks);
+    let mut produce = Produce {
+        client,
+        version,
+        acks,
+        commits: SmallVec::new(),
+        refused: None,
+    };
+    let responses = request
+        .topic_data
+        .into_iter()
+        .map(|topic| produce.topic(topic))
+        .collect();
+    let Produce { commits, refused, .. } = produce;
+    if refused.is_some() {
+        client.server.metrics.api(ApiKey::Produce).error();
+    }
+    if acks != ACKS_NONE {
+        let response = ProduceResponse {
+            responses,
+            ..Default::default()
+        };
+        let reply = encode(buffer, version, header.correlation_id, &response)?;
+        return Ok(Parked { commits, reply });
+    }
+    match refused {
+        Some(Refused { error_code, reason }) => {
+            let reason = format!("{}: {reason}", error_code.name());
+            Err(Closed::Unacknowledged { reason })
+        }
+        None => Ok(Parked {
+            commits,
+            reply: Bytes::new(),
+        }),
+    }
+}
+
+impl Produce<'_> {
+    fn topic(&mut self, data: TopicProduceData) -> TopicProduceResponse {
+        let TopicProduceData {
+            name,
+            topic_id,
+            partition_data,
+        } = data;
+        let broker = &self.client.server.broker;
+        let (topic, unknown) = if self.version >= BY_ID_MIN {
+            (
+                broker.topic_by_id(firth_broker::TopicId(topic_id.0)),
+                ErrorCode::UnknownTopicId,
+            )
+        } else {
+            (broker.topic(&name), ErrorCode::UnknownTopicOrPartition)
+        };
+        let topic = topic.ok_or(unknown);
+        let partition_responses = partition_data
+            .into_iter()
+            .map(|data| self.partition(topic.as_deref().map_err(|unknown| *unknown), data))
+            .collect();
+        TopicProduceResponse {
+            name,
+            topic_id,
+            partition_responses,
+        }
+    }
+
+    fn partition(
+        &mut self,
+        topic: Result<&Topic, ErrorCode>,
+        data: PartitionProduceData,
+    ) -> PartitionProduceResponse {
+        let index = data.index;
+        match self.append(topic, data) {
+            Ok(appended) => {
+                self.commits.push(appended.commit);
+                PartitionProduceResponse {
+                    index,
+                    base_offset: appended.base_offset,
+                    log_append_time_ms: appended.log_append_time_ms.unwrap_or(-1),
+                    log_start_offset: appended.log_start,
+                    ..Default::default()
+                }
+            }
+            Err(refused) => {
+                let response = PartitionProduceResponse {
+                    index,
+                    error_code: refused.error_code,
+                    base_offset: -1,
+                    error_message: message(&refused.reason),
+                    ..Default::default()
+                };
+                self.refused = Some(refused);
+                response
+            }
+        }
+    }
+
+    fn append(
+        &self,
+        topic: Result<&Topic, ErrorCode>,
+        data: PartitionProduceData,
+    ) -> Result<Appended, Refused> {
+        if !matches!(self.acks, ACKS_ALL | ACKS_NONE | ACKS_LEADER) {
+            let reason = format!("acks is {}, which is none of -1, 0 and 1", self.acks);
+            return Err(Refused::new(ErrorCode::InvalidRequiredAcks, reason));
+        }
+        let topic = topic.map_err(|unknown| Refused::new(unknown, "this topic does not exist"))?;
+        let batch = self.batch(data.records.unwrap_or_default())?;
+        let broker = &self.client.server.broker;
+        broker
+            .append(topic, data.index, batch)
+            .map_err(|error| Refused::new(error::of_produce(&error), error))
+    }
+
+    /// Exactly one batch of the current format, as of Produce 3 (KIP-98).
+    fn batch(&self, records: Bytes) -> Result<Batch, Refused> {
+        let batch = Batch::validate(records).map_err(|error| Refused::new(error::of_batch(&error), error))?;
+        if self.version < ZSTD_MIN && batch.header().attributes.compression() == Ok(Compression::Zstd) {
+            let reason = format!(
+                "zstd needs Produce {ZSTD_MIN}, the request has version {}",
+                self.version
+            );
+            return Err(Refused::new(ErrorCode::UnsupportedCompressionType, reason));
+        }
+        Ok(batch)
+    }
+}

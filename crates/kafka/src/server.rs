@@ -1,0 +1,225 @@
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use firth_broker::Broker;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use crate::closed::Closed;
+use crate::config::Config;
+use crate::connection;
+use crate::fetch_session::FetchSessions;
+use crate::metrics::Metrics;
+
+/// How long the listener waits for a file descriptor that another part of the process may free.
+const ACCEPT_RETRY_MS: u64 = 1000;
+
+/// The Kafka side of a broker. Clones share it, so it can serve several listeners.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) broker: Broker,
+    pub(crate) config: Config,
+    pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) metrics: Arc<Metrics>,
+    slots: Arc<Semaphore>,
+}
+
+/// One connected client, as its handlers see it.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) server: Arc<Shared>,
+    /// Our side of the connection: what the client connected to.
+    pub(crate) local: SocketAddr,
+}
+
+impl Server {
+    pub fn new(broker: Broker, config: Config) -> Server {
+        let connections_max = config.connections_max.clamp(1, Semaphore::MAX_PERMITS);
+        let shared = Shared {
+            fetch_sessions: FetchSessions::new(config.fetch_sessions_max),
+            metrics: Arc::default(),
+            slots: Arc::new(Semaphore::new(connections_max)),
+            broker,
+            config,
+        };
+        Server {
+            shared: Arc::new(shared),
+        }
+    }
+
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.shared.metrics.clone()
+    }
+
+    /// Fetch sessions that are open now (KIP-227).
+    pub fn fetch_sessions_open(&self) -> usize {
+        self.shared.fetch_sessions.len()
+    }
+
+    /// Accepts and serves clients until `stopping` is true or its sender is gone. Then every connection answers what
+    /// it has dispatched, and this returns when all are closed.
+    pub async fn serve(&self, listener: TcpListener, stopping: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        let stopped = stopped(stopping.clone());
+        tokio::pin!(stopped);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stopped => break,
+                Some(ended) = connections.join_next() => reap(ended),
+                (slot, accepted) = accept(&listener, &self.shared.slots) => match accepted {
+                    Ok((stream, peer)) => {
+                        self.spawn(&mut connections, stream, peer, slot, stopping.clone());
+                    }
+                    Err(error) => {
+                        self.shared.metrics.accept_failed();
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        if !concerns_the_client(&error) {
+                            // Out of descriptors or memory: trying again at once would only spin.
+                            tokio::select! {
+                                () = &mut stopped => break,
+                                Some(ended) = connections.join_next() => reap(ended),
+                                () = sleep(Duration::from_millis(ACCEPT_RETRY_MS)) => {}
+                            }
+                        }
+                    }
+                },
+            }
+        }
+        drop(listener);
+        self.drain(connections).await;
+    }
+
+    fn spawn(
+        &self,
+        connections: &mut JoinSet<()>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        slot: Option<OwnedSemaphorePermit>,
+        stopping: watch::Receiver<bool>,
+    ) {
+        let local = match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
+            Ok(local) => local,
+            Err(error) => return tracing::debug!(%peer, %error, "a connection ended before it began"),
+        };
+        let client = Client {
+            server: self.shared.clone(),
+            local,
+        };
+        let ending = Ending::new(self.shared.metrics.clone(), peer);
+        connections.spawn(async move {
+            let closed = connection::run(stream, client, stopped(stopping)).await;
+            ending.log(&closed);
+            drop(slot);
+        });
+        if self.shared.slots.available_permits() == 0 {
+            let connections_max = self.shared.config.connections_max;
+            tracing::warn!(
+                connections_max,
+                "all connections are taken, the next client waits for one to close"
+            );
+        }
+    }
+
+    async fn drain(&self, mut connections: JoinSet<()>) {
+        let drain_ms_max = self.shared.config.drain_ms_max;
+        let all_ended = async {
+            while let Some(ended) = connections.join_next().await {
+                reap(ended);
+            }
+        };
+        if timeout(Duration::from_millis(drain_ms_max), all_ended)
+            .await
+            .is_err()
+        {
+            let connections_open = connections.len();
+            tracing::warn!(
+                connections_open,
+                drain_ms_max,
+                "connections were cut off before they were answered"
+            );
+            connections.shutdown().await;
+        }
+    }
+}
+
+/// The next connection, as soon as there may be one more.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (Option<OwnedSemaphorePermit>, io::Result<(TcpStream, SocketAddr)>) {
+    let slot = slots.clone().acquire_owned().await.ok();
+    (slot, listener.accept().await)
+}
+
+/// Errors of `accept` that speak of the connection to be accepted, which is gone.
+fn concerns_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+    )
+}
+
+pub(crate) async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error says that the sender is gone, and with it whoever could stop us in order.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+fn reap(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a panic ended a connection");
+    }
+}
+
+/// Counts a connection, and says why it ended.
+struct Ending {
+    metrics: Arc<Metrics>,
+    peer: SocketAddr,
+    failed: bool,
+}
+
+impl Ending {
+    fn new(metrics: Arc<Metrics>, peer: SocketAddr) -> Ending {
+        metrics.accepted();
+        tracing::debug!(%peer, "connected");
+        Ending {
+            metrics,
+            peer,
+            failed: true,
+        }
+    }
+
+    fn log(mut self, closed: &Closed) {
+        let peer = self.peer;
+        self.failed = !closed.is_usual();
+        if self.failed {
+            tracing::warn!(%peer, "connection closed: {closed}");
+        } else {
+            tracing::debug!(%peer, "connection closed: {closed}");
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(peer = %self.peer, "connection closed by a panic");
+        }
+        self.metrics.closed(self.failed);
+    }
+}
