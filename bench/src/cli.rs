@@ -88,7 +88,7 @@ struct Ideal {
     #[arg(long, default_value_t = 1024, value_name = "KIB")]
     block_kib: usize,
     /// A second lane starts a write when this much has gathered.
-    #[arg(long, default_value_t = 64, value_name = "KIB")]
+    #[arg(long, default_value_t = 256, value_name = "KIB")]
     overlap_kib: usize,
 }
 
