@@ -55,7 +55,7 @@ impl Figure {
     pub(crate) fn row(&self) -> String {
         let (floor, broker) = (median(&self.floor), median(&self.broker));
         let ratio = match (floor, broker) {
-            (Some(floor), Some(broker)) => format!("{:.2}", broker / floor),
+            (Some(floor), Some(broker)) if floor > 0.0 => format!("{:.2}", broker / floor),
             _ => String::new(),
         };
         format!(
