@@ -64,7 +64,10 @@ pub trait Storage: Send + Sync {
 
 /// One open file. Each `open` has a file description of its own, since Linux reports a write-back error once per
 /// description.
-#[expect(clippy::len_without_is_empty, reason = "the length is asked of the file system, and may fail")]
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "the length is asked of the file system, and may fail"
+)]
 pub trait File: Send + Sync {
     /// Fills `buf`, or fails with `UnexpectedEof` where the file ends before.
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<()>;
@@ -86,6 +89,9 @@ fn check_alignment(mode: Mode, buf: &[u8], position: u64) -> io::Result<()> {
     if mode == Mode::Buffered || aligned || buf.is_empty() {
         return Ok(());
     }
-    let message = format!("direct I/O of {} bytes at {position} is not aligned to {ALIGNMENT}", buf.len());
+    let message = format!(
+        "direct I/O of {} bytes at {position} is not aligned to {ALIGNMENT}",
+        buf.len()
+    );
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }

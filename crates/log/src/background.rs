@@ -1,0 +1,60 @@
+//! The small threads: one keeps a WAL file ready, one flushes what `durability = "os"` only gave to the system.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::core::{Core, Disk};
+use crate::lock::{abort, lock};
+
+/// How often `durability = "os"` flushes.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is tried again to create a file while the disk is full.
+const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
+
+/// Keeps a free WAL file ahead of the lanes. A full disk is no failure: producers are refused until there is space.
+pub(crate) fn prepare(core: &Core, disk: &Disk) {
+    while let Err(error) = disk.wal.prepare() {
+        if !is_full_disk(&error) {
+            return core.fail(&format!("preparing a WAL file: {error}"));
+        }
+        core.set_disk_full(true);
+        if pause(disk, FULL_DISK_RETRY) {
+            return;
+        }
+    }
+}
+
+pub(crate) fn is_full_disk(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Flushes the WAL at intervals, so that the loss of power takes a second's work at most.
+pub(crate) fn flush(core: &Core, disk: &Disk) {
+    let mut flushed_lsn = disk.published_lsn.load(Ordering::Acquire);
+    loop {
+        let closing = pause(disk, FLUSH_INTERVAL);
+        let published_lsn = disk.published_lsn.load(Ordering::Acquire);
+        if published_lsn > flushed_lsn {
+            if let Err(error) = disk.wal.flush() {
+                return core.fail(&format!("flushing the WAL: {error}"));
+            }
+            flushed_lsn = published_lsn;
+        }
+        if closing {
+            return;
+        }
+    }
+}
+
+/// Waits, and says whether the end was asked for.
+pub(crate) fn pause(disk: &Disk, duration: Duration) -> bool {
+    let state = lock(&disk.seal.state);
+    let waited = disk
+        .seal
+        .changed
+        .wait_timeout_while(state, duration, |state| !state.closing);
+    waited.unwrap_or_else(|_| abort()).0.closing
+}

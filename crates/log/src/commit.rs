@@ -1,0 +1,131 @@
+//! The fate of a commit block, shared by everyone whose frame lies in it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use crate::lock::lock;
+
+const PENDING: u8 = 0;
+const DURABLE: u8 = 1;
+const FAILED: u8 = 2;
+
+/// A flush failed: whether the frame survives is unknown, and must not be answered with success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a flush failed before the frame was durable")]
+pub struct Failed;
+
+#[derive(Debug, Default)]
+pub(crate) struct Fate {
+    state: AtomicU8,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Fate {
+    pub(crate) fn resolve(&self, durable: bool) {
+        self.state
+            .store(if durable { DURABLE } else { FAILED }, Ordering::Release);
+        let wakers = std::mem::take(&mut *lock(&self.wakers));
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn result(&self) -> Option<Result<(), Failed>> {
+        match self.state.load(Ordering::Acquire) {
+            PENDING => None,
+            DURABLE => Some(Ok(())),
+            _ => Some(Err(Failed)),
+        }
+    }
+}
+
+/// Resolves when a frame is durable in the sense of the engine's durability.
+#[derive(Debug)]
+pub struct Commit {
+    /// Absent where there is nothing to wait for.
+    fate: Option<Arc<Fate>>,
+    /// The waker that the fate already has, so that polling again costs nothing.
+    registered: Option<Waker>,
+}
+
+impl Commit {
+    pub(crate) fn waiting(fate: Arc<Fate>) -> Commit {
+        Commit {
+            fate: Some(fate),
+            registered: None,
+        }
+    }
+
+    /// What is durable already.
+    pub fn done() -> Commit {
+        Commit {
+            fate: None,
+            registered: None,
+        }
+    }
+
+    pub fn is_durable(&self) -> bool {
+        self.fate
+            .as_ref()
+            .is_none_or(|fate| fate.result() == Some(Ok(())))
+    }
+
+    /// Waits on a thread that has no runtime.
+    pub fn wait(self) -> Result<(), Failed> {
+        struct Unpark(std::thread::Thread);
+        impl std::task::Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut this = self;
+        loop {
+            match Pin::new(&mut this).poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(result) => return result,
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+}
+
+impl Clone for Commit {
+    fn clone(&self) -> Commit {
+        Commit {
+            fate: self.fate.clone(),
+            registered: None,
+        }
+    }
+}
+
+impl Future for Commit {
+    type Output = Result<(), Failed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(fate) = self.fate.clone() else {
+            return Poll::Ready(Ok(()));
+        };
+        if let Some(result) = fate.result() {
+            return Poll::Ready(result);
+        }
+        if self
+            .registered
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            return Poll::Pending;
+        }
+        {
+            let mut wakers = lock(&fate.wakers);
+            // The state is stored before the wakers are taken, so a waker that is added while it is still
+            // pending is among those taken.
+            if let Some(result) = fate.result() {
+                return Poll::Ready(result);
+            }
+            wakers.push(cx.waker().clone());
+        }
+        self.registered = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}

@@ -1,0 +1,273 @@
+//! What the engine's threads and its callers share.
+//!
+//! Locks: the turn, then the sequencer or the ring of WAL files (a lane that looks for work); the publisher, then the map of
+//! views, then one view (publication in LSN order). The sequencer takes a view's lock for memory logs alone. All but the
+//! turn are held shortly.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
+
+use crate::block::{Entry, Incarnation};
+use crate::cache::Blocks;
+use crate::commit::Fate;
+use crate::environment::{Environment, Options};
+use crate::file::Storage;
+use crate::file::aligned::BufferPool;
+use crate::frame::LogId;
+use crate::lock::{lock, read, write};
+use crate::meta::{Meta, Record};
+use crate::segment::{FooterCache, Segment, SegmentId};
+use crate::sequencer::{Accepting, Sequencer};
+use crate::stats::Counters;
+use crate::stored::StoredBlock;
+use crate::view::{Raised, TailExtent, View};
+use crate::wal::Wal;
+
+pub(crate) struct Core {
+    pub(crate) options: Options,
+    pub(crate) environment: Environment,
+    pub(crate) counters: Counters,
+    pub(crate) next_log: AtomicU64,
+    pub(crate) sequencer: Mutex<Sequencer>,
+    /// Something gathered, a lane became free, or the end was asked for; goes with the sequencer.
+    pub(crate) work: Condvar,
+    pub(crate) views: RwLock<HashMap<LogId, Arc<View>>>,
+    /// Limits the reads that go to the disk at once.
+    pub(crate) disk_reads: Arc<tokio::sync::Semaphore>,
+    /// Absent where everything is in memory.
+    pub(crate) disk: Option<Disk>,
+}
+
+/// The durable half.
+pub(crate) struct Disk {
+    pub(crate) storage: Arc<dyn Storage>,
+    /// Whether files are written past the page cache.
+    pub(crate) direct: bool,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) wal: Wal,
+    /// Held by the lane that looks for work.
+    pub(crate) turn: Mutex<()>,
+    pub(crate) buffers: BufferPool,
+    pub(crate) blocks: Mutex<Blocks>,
+    pub(crate) seal: SealSignal,
+    pub(crate) footers: Arc<FooterCache>,
+    pub(crate) segments: RwLock<HashMap<SegmentId, Arc<Segment>>>,
+    pub(crate) publisher: Mutex<Publisher>,
+    /// Blocks up to here are durable.
+    pub(crate) published_lsn: AtomicU64,
+    /// The last block that carries batches and is durable.
+    pub(crate) data_lsn: AtomicU64,
+    /// The durable LSN that the newest block on disk tells recovery.
+    pub(crate) recorded_lsn: AtomicU64,
+}
+
+/// Makes blocks visible in the order of their LSN.
+pub(crate) struct Publisher {
+    pub(crate) next_lsn: u64,
+    pub(crate) written: BTreeMap<u64, Written>,
+    pub(crate) meta: Meta,
+}
+
+/// A block that is durable by itself, and visible when all before it are.
+pub(crate) struct Written {
+    pub(crate) block: Arc<StoredBlock>,
+    pub(crate) buffered_bytes: usize,
+    pub(crate) records: Vec<Record>,
+    pub(crate) fate: Arc<Fate>,
+}
+
+/// Tells the sealing thread that there may be something to do.
+#[derive(Default)]
+pub(crate) struct SealSignal {
+    pub(crate) state: Mutex<SealState>,
+    pub(crate) changed: Condvar,
+}
+
+#[derive(Default)]
+pub(crate) struct SealState {
+    pub(crate) wanted: bool,
+    pub(crate) closing: bool,
+}
+
+impl SealSignal {
+    pub(crate) fn want(&self) {
+        lock(&self.state).wanted = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn close(&self) {
+        lock(&self.state).closing = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Core {
+    /// For what only happens where there is a disk.
+    pub(crate) fn disk(&self) -> &Disk {
+        self.disk
+            .as_ref()
+            .expect("only an engine with a disk has sealed extents and threads")
+    }
+
+    /// Sets the gauges to what recovery found.
+    pub(crate) fn count_recovered(&self, quarantined: u64) {
+        let disk = self.disk();
+        Counters::set(&self.counters.quarantined, quarantined);
+        Counters::set(&self.counters.unsealed_bytes, lock(&disk.blocks).unsealed_bytes());
+        disk.count(&self.counters);
+    }
+
+    pub(crate) fn view(&self, log: LogId) -> Option<Arc<View>> {
+        read(&self.views).get(&log).cloned()
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        (self.environment.wall_ms)()
+    }
+
+    /// Publishes a block as soon as all before it are, and wakes who waits for them.
+    pub(crate) fn publish(&self, disk: &Disk, written: Written) {
+        let mut raised = Raised::default();
+        let mut fates = Vec::new();
+        {
+            let mut publisher = lock(&disk.publisher);
+            publisher.written.insert(written.block.lsn, written);
+            while let Some(written) = publisher.take_next() {
+                self.show(&written.block, &mut raised);
+                for record in &written.records {
+                    self.apply(record, &mut raised);
+                    publisher.meta.apply(record);
+                }
+                if !written.block.entries.is_empty() {
+                    disk.data_lsn.store(written.block.lsn, Ordering::Release);
+                    self.keep(disk, &written);
+                }
+                disk.published_lsn.store(written.block.lsn, Ordering::Release);
+                fates.push(written.fate);
+            }
+        }
+        fates.iter().for_each(|fate| fate.resolve(true));
+        raised.raise();
+    }
+
+    fn show(&self, block: &Arc<StoredBlock>, raised: &mut Raised) {
+        let views = read(&self.views);
+        for entry in &block.entries {
+            // A log may have been deleted while its last batches were being written.
+            if let Some(view) = views.get(&entry.log) {
+                view.publish(tail_extent(block, entry), raised);
+            }
+        }
+    }
+
+    fn apply(&self, record: &Record, raised: &mut Raised) {
+        match record {
+            Record::Trimmed { log, to } => {
+                if let Some(view) = self.view(*log) {
+                    view.trim(*to, raised);
+                }
+            }
+            Record::Deleted { log } => {
+                if let Some(view) = write(&self.views).remove(log) {
+                    view.delete(raised);
+                }
+            }
+            // A created log has its view already; what is sealed is shown by the thread that sealed it.
+            _ => {}
+        }
+    }
+
+    /// Keeps the block for sealing and for readers of the tail.
+    fn keep(&self, disk: &Disk, written: &Written) {
+        let gone = {
+            let mut blocks = lock(&disk.blocks);
+            let gone = blocks.push(
+                written.block.clone(),
+                written.buffered_bytes,
+                self.options.cache_bytes,
+            );
+            Counters::set(&self.counters.unsealed_bytes, blocks.unsealed_bytes());
+            Counters::set(&self.counters.cached_bytes, blocks.buffered_bytes() as u64);
+            gone
+        };
+        self.evict(&gone);
+    }
+
+    /// Forgets blocks that are in segments and not in memory.
+    pub(crate) fn evict(&self, gone: &[Arc<StoredBlock>]) {
+        let views = read(&self.views);
+        for block in gone {
+            for entry in &block.entries {
+                if let Some(view) = views.get(&entry.log) {
+                    view.evict(block.lsn);
+                }
+            }
+        }
+    }
+
+    /// A flush failed, which is final: nothing more is published, everything that waits fails.
+    pub(crate) fn fail(&self, reason: &str) {
+        let fates = lock(&self.sequencer).fail();
+        Counters::set(&self.counters.failed, 1);
+        fates.iter().for_each(|fate| fate.resolve(false));
+        if let Some(disk) = &self.disk {
+            let written = std::mem::take(&mut lock(&disk.publisher).written);
+            written.values().for_each(|written| written.fate.resolve(false));
+            disk.wal.close();
+            disk.seal.close();
+        }
+        self.work.notify_all();
+        tracing::error!(reason, "a flush failed; nothing more is acknowledged");
+        (self.environment.on_failure)(reason);
+    }
+
+    /// Refuses producers while the disk is full, and takes them again when it is not.
+    pub(crate) fn set_disk_full(&self, full: bool) {
+        let was_full = self.counters.disk_full.swap(u64::from(full), Ordering::Relaxed) == 1;
+        if full == was_full {
+            return;
+        }
+        lock(&self.sequencer).accept(if full {
+            Accepting::OnlyWhatFreesSpace
+        } else {
+            Accepting::Yes
+        });
+        if full {
+            tracing::error!("the disk is full: producers are refused until space is freed");
+        } else {
+            tracing::info!("the disk has space again: producers are accepted");
+        }
+    }
+}
+
+impl Disk {
+    /// Sets the gauges of what is on disk.
+    pub(crate) fn count(&self, counters: &Counters) {
+        let segments = read(&self.segments);
+        let bytes = segments.values().map(|segment| segment.footer().length).sum();
+        Counters::set(&counters.segments, segments.len() as u64);
+        Counters::set(&counters.segment_bytes, bytes);
+        Counters::set(&counters.wal_bytes, self.wal.bytes_total());
+    }
+}
+
+impl Publisher {
+    fn take_next(&mut self) -> Option<Written> {
+        let written = self.written.remove(&self.next_lsn)?;
+        self.next_lsn += 1;
+        Some(written)
+    }
+}
+
+pub(crate) fn tail_extent(block: &Arc<StoredBlock>, entry: &Entry) -> TailExtent {
+    TailExtent {
+        block: block.clone(),
+        position: entry.position,
+        length: entry.length,
+        crc: entry.crc,
+        first_offset: entry.first_offset,
+        next_offset: entry.next_offset,
+        max_timestamp: entry.max_timestamp,
+    }
+}

@@ -1,0 +1,404 @@
+//! The engine as its callers see it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use crate::core::{Core, Disk, Publisher, SealSignal};
+use crate::environment::{Direct, Durability, Environment, Options};
+use crate::file::aligned::BufferPool;
+use crate::file::{ALIGNMENT, Storage};
+use crate::frame::{
+    Append, AppendError, Appended, Bounds, Change, ExtentUsage, FRAME_BYTES_MAX, Frame, Kind, LogId, Read,
+    ReadError, Seek,
+};
+use crate::lock::{abort, lock, read, write};
+use crate::meta::{self, Record};
+use crate::producers::Producers;
+use crate::reading;
+use crate::recovery::{self, Means, OpenError, Recovered, RecoveredHead};
+use crate::sealer::Sealer;
+use crate::segment::FooterCache;
+use crate::sequencer::{Head, Sequencer};
+use crate::signal::Signal;
+use crate::stats::{Counters, Stats};
+use crate::view::View;
+use crate::wal::{self, LANES, Limits, Wal, WalMode};
+use crate::{background, lane};
+
+/// Idle buffers of commit blocks that are kept mapped.
+const IDLE_BUFFER_BYTES: usize = 64 * 1024 * 1024;
+/// Indexes of segments that are kept in memory.
+const FOOTER_CACHE_BYTES: usize = 8 * 1024 * 1024;
+const WAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// The WAL takes at most this part of the file system.
+const WAL_SPACE_DIVISOR: u64 = 8;
+/// The WAL has at least this many files: one that is written, one ahead, and others that are being sealed.
+const WAL_FILES_MIN: u64 = 4;
+/// How the threads of lanes are named; they end before the others.
+const LANE: &str = "wal-lane";
+
+/// The log engine. Clones are handles of the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    core: Arc<Core>,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl Engine {
+    /// An engine that keeps everything in memory and nothing after its end.
+    pub fn memory(environment: Environment, options: Options) -> Engine {
+        let mut sequencer = Sequencer::new(1);
+        let mut views = HashMap::new();
+        for log in [LogId::META, LogId::DEFINITIONS] {
+            let view = Arc::new(View::new(log, 0, 0));
+            sequencer.insert(
+                log,
+                Head::new(view.clone(), Kind::Memory, 0, 0, Producers::default()),
+            );
+            views.insert(log, view);
+        }
+        let core = new_core(
+            environment,
+            options,
+            sequencer,
+            views,
+            LogId::FIRST_ALLOCATED.0,
+            None,
+        );
+        Engine {
+            core: Arc::new(core),
+            threads: Arc::default(),
+        }
+    }
+
+    /// Opens the data directory behind `storage`, recovers what it holds, and starts the engine's threads. The caller
+    /// holds the directory's lock.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        environment: Environment,
+        options: Options,
+    ) -> Result<Engine, OpenError> {
+        let direct = match options.direct {
+            Direct::Auto => storage.supports_direct(),
+            Direct::Always => true,
+            Direct::Never => false,
+        };
+        let wal_mode = match (options.durability, direct) {
+            (Durability::Disk, true) => WalMode::DirectSync,
+            (Durability::Disk, false) => WalMode::Flushed,
+            (Durability::Os, _) => WalMode::Unflushed,
+        };
+        let buffers = BufferPool::new(IDLE_BUFFER_BYTES);
+        let footers = FooterCache::new(FOOTER_CACHE_BYTES);
+        let means = Means {
+            storage: &*storage,
+            wal_mode,
+            buffers: buffers.clone(),
+            footers: footers.clone(),
+            incarnation_id: (environment.random)(),
+            now_ms: (environment.wall_ms)(),
+        };
+        let recovered = recovery::recover(&means)?;
+        let limits = wal_limits(&*storage, &options)?;
+        let opened = Opened {
+            storage,
+            direct,
+            wal_mode,
+            limits,
+            buffers,
+            footers,
+        };
+        Ok(start(opened, environment, options, recovered))
+    }
+
+    /// The first of `count` consecutive ids that no log has or had.
+    pub fn allocate(&self, count: u64) -> LogId {
+        LogId(self.core.next_log.fetch_add(count, Ordering::Relaxed))
+    }
+
+    /// Takes a frame whole, or refuses it whole. Does no I/O and does not wait; offsets are final.
+    pub fn append(&self, mut frame: Frame) -> Result<Appended, AppendError> {
+        let bytes = frame.bytes();
+        if bytes > FRAME_BYTES_MAX {
+            return Err(AppendError::FrameTooLarge {
+                bytes,
+                max: FRAME_BYTES_MAX,
+            });
+        }
+        if self.core.disk.is_none() {
+            frame.changes.iter_mut().for_each(Change::keep_in_memory);
+        }
+        let now_ms = self.core.now_ms();
+        let records: Vec<Record> = frame.changes.iter().filter_map(Record::of).collect();
+        let own_batch = self.core.disk.is_some() && !records.is_empty();
+        if own_batch {
+            frame.appends.push(Append {
+                log: LogId::META,
+                batch: meta::encode(&records, now_ms),
+            });
+        }
+        let created = self.add_views(&frame);
+        let deleted = deleted_logs(&frame);
+        let mut sequencer = lock(&self.core.sequencer);
+        let appended = sequencer.append(frame, &created, records, now_ms);
+        drop(sequencer);
+        match appended {
+            Ok((mut appended, raised)) => {
+                if own_batch {
+                    appended.placed.pop();
+                }
+                self.core.work.notify_one();
+                raised.raise();
+                self.remove_deleted_memory_logs(&deleted);
+                Ok(appended)
+            }
+            Err(error) => {
+                let mut views = write(&self.core.views);
+                created.iter().for_each(|view| drop(views.remove(&view.log())));
+                Err(error)
+            }
+        }
+    }
+
+    /// Views of logs that the frame creates. They are there before the frame can be published.
+    fn add_views(&self, frame: &Frame) -> Vec<Arc<View>> {
+        let created = frame.changes.iter().filter_map(|change| match change {
+            Change::Create { log, .. } => Some(Arc::new(View::new(*log, 0, 0))),
+            _ => None,
+        });
+        let created: Vec<_> = created.collect();
+        if !created.is_empty() {
+            let mut views = write(&self.core.views);
+            views.extend(created.iter().map(|view| (view.log(), view.clone())));
+        }
+        created
+    }
+
+    /// A memory log is gone at once, a durable one when its deletion is durable.
+    fn remove_deleted_memory_logs(&self, deleted: &[LogId]) {
+        for log in deleted {
+            if self.core.view(*log).is_some_and(|view| view.is_deleted()) {
+                write(&self.core.views).remove(log);
+            }
+        }
+    }
+
+    /// Whole batches from the one that contains `from`, or the first after it: at least one, and more while they stay
+    /// within `max_bytes`. Empty where nothing is durable at or after `from` yet.
+    pub async fn read(&self, log: LogId, from: i64, max_bytes: usize) -> Result<Read, ReadError> {
+        reading::read_log(&self.core, log, from, max_bytes).await
+    }
+
+    /// The bytes of the first batch that matches.
+    pub async fn find(&self, log: LogId, seek: Seek) -> Result<Option<Bytes>, ReadError> {
+        reading::find(&self.core, log, seek).await
+    }
+
+    pub fn bounds(&self, log: LogId) -> Option<Bounds> {
+        self.core.view(log).map(|view| view.bounds())
+    }
+
+    /// Raises `token` on the signal whenever the log's bounds change or it is deleted, until the signal is dropped.
+    pub fn watch(&self, log: LogId, signal: &Arc<Signal>, token: u64) -> Option<Bounds> {
+        self.core.view(log).map(|view| view.watch(signal, token))
+    }
+
+    /// The stretches of a log that can be trimmed as one, oldest first.
+    pub fn extents(&self, log: LogId) -> Vec<ExtentUsage> {
+        self.core.view(log).map(|view| view.usage()).unwrap_or_default()
+    }
+
+    pub fn stats(&self) -> Stats {
+        let logs = read(&self.core.views).len() as u64;
+        Counters::set(&self.core.counters.logs, logs);
+        self.core.counters.stats()
+    }
+
+    /// Refuses further frames, makes what was taken durable, and ends the engine's threads.
+    pub fn close(&self) {
+        lock(&self.core.sequencer).close();
+        self.core.work.notify_all();
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        let (lanes, others): (Vec<_>, Vec<_>) = threads
+            .into_iter()
+            .partition(|thread| thread.thread().name().is_some_and(|name| name.starts_with(LANE)));
+        lanes
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap_or_else(|_| abort()));
+        if let Some(disk) = &self.core.disk {
+            disk.wal.close();
+            disk.seal.close();
+        }
+        others
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap_or_else(|_| abort()));
+    }
+}
+
+fn deleted_logs(frame: &Frame) -> Vec<LogId> {
+    let deleted = frame.changes.iter().filter_map(|change| match change {
+        Change::Delete { log } => Some(*log),
+        _ => None,
+    });
+    deleted.collect()
+}
+
+fn new_core(
+    environment: Environment,
+    options: Options,
+    sequencer: Sequencer,
+    views: HashMap<LogId, Arc<View>>,
+    next_log: u64,
+    disk: Option<Disk>,
+) -> Core {
+    Core {
+        options,
+        environment,
+        counters: Counters::default(),
+        next_log: AtomicU64::new(next_log),
+        sequencer: Mutex::new(sequencer),
+        work: Condvar::new(),
+        views: RwLock::new(views),
+        disk_reads: Arc::new(Semaphore::new(reading::DISK_READS_MAX)),
+        disk,
+    }
+}
+
+/// What the WAL may take: the configured limit, else the smaller of 1 GiB and an eighth of the file system.
+fn wal_limits(storage: &dyn Storage, options: &Options) -> Result<Limits, OpenError> {
+    let bytes_max = match options.wal_bytes_max {
+        Some(bytes) => bytes,
+        None => WAL_BYTES_MAX.min(storage.space()?.total_bytes / WAL_SPACE_DIVISOR),
+    };
+    let file_bytes = options
+        .wal_file_bytes
+        .min(bytes_max / WAL_FILES_MIN)
+        .max(wal::FILE_BYTES_MIN);
+    let file_bytes = file_bytes / ALIGNMENT as u64 * ALIGNMENT as u64;
+    Ok(Limits {
+        bytes_max: bytes_max.max(file_bytes * WAL_FILES_MIN),
+        file_bytes,
+    })
+}
+
+/// What the engine opens its files with.
+struct Opened {
+    storage: Arc<dyn Storage>,
+    direct: bool,
+    wal_mode: WalMode,
+    limits: Limits,
+    buffers: BufferPool,
+    footers: Arc<FooterCache>,
+}
+
+fn start(opened: Opened, environment: Environment, options: Options, recovered: Recovered) -> Engine {
+    let Opened {
+        storage,
+        direct,
+        wal_mode,
+        limits,
+        buffers,
+        footers,
+    } = opened;
+    let first_lsn = recovered.incarnation.first_lsn;
+    let mut sequencer = Sequencer::new(first_lsn);
+    for RecoveredHead {
+        log,
+        start,
+        next_offset,
+        producers,
+    } in recovered.heads
+    {
+        let view = recovered.views[&log].clone();
+        sequencer.insert(log, Head::new(view, Kind::Durable, start, next_offset, producers));
+    }
+    let next_log = recovered.meta.next_log.max(LogId::FIRST_ALLOCATED.0);
+    let sealer = Sealer {
+        catalog: recovered.catalog,
+        producers: recovered.sealed_producers,
+    };
+    let disk = Disk {
+        wal: Wal::new(
+            storage.clone(),
+            wal_mode,
+            limits,
+            buffers.clone(),
+            recovered.full,
+            recovered.free,
+        ),
+        turn: Mutex::default(),
+        storage,
+        direct,
+        incarnation: recovered.incarnation,
+        buffers,
+        blocks: Mutex::new(recovered.blocks),
+        seal: SealSignal::default(),
+        footers,
+        segments: RwLock::new(recovered.segments),
+        publisher: Mutex::new(Publisher {
+            next_lsn: first_lsn,
+            written: BTreeMap::new(),
+            meta: recovered.meta,
+        }),
+        published_lsn: AtomicU64::new(first_lsn - 1),
+        data_lsn: AtomicU64::new(0),
+        recorded_lsn: AtomicU64::new(0),
+    };
+    let core = Arc::new(new_core(
+        environment,
+        options,
+        sequencer,
+        recovered.views,
+        next_log,
+        Some(disk),
+    ));
+    core.count_recovered(recovered.quarantined);
+    let threads = spawn_threads(&core, sealer, wal_mode);
+    Engine {
+        core,
+        threads: Arc::new(Mutex::new(threads)),
+    }
+}
+
+fn spawn_threads(core: &Arc<Core>, sealer: Sealer, wal_mode: WalMode) -> Vec<JoinHandle<()>> {
+    let mut threads: Vec<_> = (0..LANES)
+        .map(|lane| {
+            spawn(core, format!("{LANE}-{lane}"), move |core| {
+                lane::run(core, core.disk(), lane)
+            })
+        })
+        .collect();
+    threads.push(spawn(core, "wal-prepare".into(), |core| {
+        background::prepare(core, core.disk())
+    }));
+    threads.push(spawn(core, "sealer".into(), move |core| {
+        sealer.run(core, core.disk())
+    }));
+    if wal_mode == WalMode::Unflushed {
+        threads.push(spawn(core, "wal-flush".into(), |core| {
+            background::flush(core, core.disk())
+        }));
+    }
+    threads
+}
+
+/// A thread of the engine. If it panics, shared state may be half changed, so the process ends.
+fn spawn(core: &Arc<Core>, name: String, run: impl FnOnce(&Core) + Send + 'static) -> JoinHandle<()> {
+    let core = core.clone();
+    let run = move || {
+        let result = std::panic::catch_unwind(AssertUnwindSafe(|| run(&core)));
+        if result.is_err() {
+            abort();
+        }
+    };
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(run)
+        .expect("the system has room for a handful of threads")
+}

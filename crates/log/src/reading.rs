@@ -1,0 +1,364 @@
+//! Reading a log: from memory where it is there, else from the WAL or a segment on a blocking thread.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use firth_batch::Batches;
+use smallvec::SmallVec;
+
+use crate::core::{Core, Disk};
+use crate::frame::{Bounds, LogId, Read, ReadError, Seek};
+use crate::lock::read;
+use crate::segment;
+use crate::stored::{Place, Slice};
+use crate::view::{SealedExtent, Source, TailExtent, View};
+
+/// Reads that go to the disk at once; what is over this waits its turn, so that readers of old data leave the disk to
+/// producers.
+pub(crate) const DISK_READS_MAX: usize = 4;
+/// What a scan by timestamp reads at once.
+const SCAN_BYTES: usize = 1024 * 1024;
+
+/// Batches that were found.
+#[derive(Default)]
+struct Found {
+    slices: SmallVec<[Bytes; 4]>,
+    bytes: usize,
+}
+
+/// What has to be fetched from the disk before reading can go on.
+enum Fetch {
+    Wal(Vec<(Place, TailExtent)>),
+    Sealed(SealedExtent),
+}
+
+impl Fetch {
+    fn next_offset(&self) -> i64 {
+        match self {
+            Fetch::Wal(slices) => slices.last().map_or(0, |(_, extent)| extent.next_offset),
+            Fetch::Sealed(extent) => extent.next_offset,
+        }
+    }
+}
+
+/// What a tail source gives.
+enum Tail {
+    Read(Found),
+    Fetch(Fetch),
+    /// The block was sealed and evicted since it was located.
+    Moved,
+}
+
+pub(crate) async fn read_log(
+    core: &Arc<Core>,
+    log: LogId,
+    from: i64,
+    max_bytes: usize,
+) -> Result<Read, ReadError> {
+    let view = core.view(log).ok_or(ReadError::UnknownLog(log))?;
+    let mut at = from;
+    loop {
+        let (bounds, source) = view.locate(at, max_bytes)?;
+        let fetch = match source {
+            Source::Nothing => return Ok(Found::default().at(bounds)),
+            Source::Sealed(extent) => Fetch::Sealed(extent),
+            Source::Tail(extents) => match from_memory(extents, at, max_bytes) {
+                Tail::Read(found) => return Ok(found.at(bounds)),
+                Tail::Fetch(fetch) => fetch,
+                Tail::Moved => continue,
+            },
+        };
+        let next_offset = fetch.next_offset();
+        let found = from_disk(core, &view, fetch, at, max_bytes).await?;
+        if found.bytes > 0 {
+            return Ok(found.at(bounds));
+        }
+        // Nothing is left between here and the end of what was read: offsets have holes.
+        at = next_offset.max(at + 1);
+    }
+}
+
+/// Slices as many extents as memory has in a row, or says which lie in the WAL.
+fn from_memory(extents: Vec<TailExtent>, from: i64, max_bytes: usize) -> Tail {
+    let mut found = Found::default();
+    let mut in_wal = Vec::new();
+    for extent in extents {
+        match extent.block.slice(extent.position, extent.length) {
+            Slice::Memory(bytes) if in_wal.is_empty() => {
+                if !found.take(&bytes, from, max_bytes) {
+                    break;
+                }
+            }
+            Slice::Wal(place) if found.bytes == 0 => in_wal.push((place, extent)),
+            Slice::Gone if found.bytes == 0 && in_wal.is_empty() => return Tail::Moved,
+            _ => break,
+        }
+    }
+    if in_wal.is_empty() {
+        Tail::Read(found)
+    } else {
+        Tail::Fetch(Fetch::Wal(in_wal))
+    }
+}
+
+impl Found {
+    fn at(self, bounds: Bounds) -> Read {
+        Read {
+            slices: self.slices,
+            bytes: self.bytes,
+            bounds,
+        }
+    }
+
+    /// Takes whole batches of `bytes` that end after `from`, while they fit. Says whether there is room for more.
+    fn take(&mut self, bytes: &Bytes, from: i64, max_bytes: usize) -> bool {
+        let rest = max_bytes.saturating_sub(self.bytes);
+        let (range, all) = within(bytes, from, rest, self.bytes == 0);
+        if !range.is_empty() {
+            self.bytes += range.len();
+            self.slices.push(bytes.slice(range));
+        }
+        all && self.bytes < max_bytes
+    }
+}
+
+/// The range of whole batches from the one that contains `from`, of at most `max_bytes` but at least one batch where
+/// `at_least_one` says so, and whether it reaches the end.
+fn within(bytes: &[u8], from: i64, max_bytes: usize, at_least_one: bool) -> (std::ops::Range<usize>, bool) {
+    let mut start = 0;
+    let mut end = 0;
+    for batch in Batches::new(bytes) {
+        let Ok((header, batch)) = batch else { break };
+        if header.next_offset() <= from {
+            start += batch.len();
+            end = start;
+            // What follows a slice's start is checked again below, so nothing else is to be done for it.
+            continue;
+        }
+        let first = end == start;
+        if end + batch.len() - start > max_bytes && !(first && at_least_one) {
+            return (start..end, false);
+        }
+        end += batch.len();
+        // Where everything that is left fits, walking on would find nothing new.
+        if bytes.len() - start <= max_bytes {
+            return (start..bytes.len(), true);
+        }
+    }
+    (start..end, end == bytes.len())
+}
+
+async fn from_disk(
+    core: &Arc<Core>,
+    view: &Arc<View>,
+    fetch: Fetch,
+    from: i64,
+    max_bytes: usize,
+) -> Result<Found, ReadError> {
+    let (task_core, view) = (core.clone(), view.clone());
+    blocking(core, move || {
+        let mut found = Found::default();
+        match fetch {
+            Fetch::Wal(slices) => {
+                for (place, extent) in slices {
+                    if !found.take(&read_wal(&view, &place, &extent)?, from, max_bytes) {
+                        break;
+                    }
+                }
+            }
+            Fetch::Sealed(extent) => {
+                found.take(
+                    &read_sealed(task_core.disk(), &view, extent, from, max_bytes)?,
+                    from,
+                    max_bytes,
+                );
+            }
+        }
+        Ok(found)
+    })
+    .await
+}
+
+/// Runs a read on a blocking thread, a limited number of them at once.
+async fn blocking<T: Send + 'static>(
+    core: &Arc<Core>,
+    read: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, ReadError> {
+    let permit = core
+        .disk_reads
+        .clone()
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
+    tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        read()
+    })
+    .await
+    .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+fn read_wal(view: &View, place: &Place, extent: &TailExtent) -> Result<Bytes, ReadError> {
+    let slice = place.read(extent.position, extent.length, extent.crc)?;
+    slice.ok_or_else(|| {
+        damaged(
+            view,
+            extent.first_offset,
+            extent.next_offset,
+            "a block of the WAL",
+        )
+    })
+}
+
+fn read_sealed(
+    disk: &Disk,
+    view: &View,
+    extent: SealedExtent,
+    from: i64,
+    max_bytes: usize,
+) -> Result<Bytes, ReadError> {
+    let (segment, stored) = find_extent(disk, view.log(), &extent)?;
+    segment
+        .read(&stored, from, max_bytes)
+        .map_err(|error| segment_error(view, error))
+}
+
+fn find_extent(
+    disk: &Disk,
+    log: LogId,
+    extent: &SealedExtent,
+) -> Result<(Arc<segment::Segment>, segment::Extent), ReadError> {
+    let gone = || {
+        ReadError::Io(std::io::Error::other(format!(
+            "segment {} is not open",
+            extent.segment
+        )))
+    };
+    let segment = read(&disk.segments)
+        .get(&extent.segment)
+        .cloned()
+        .ok_or_else(gone)?;
+    let stored = *segment.extent(log.0).ok_or_else(gone)?;
+    Ok((segment, stored))
+}
+
+fn segment_error(view: &View, error: segment::Error) -> ReadError {
+    match error {
+        segment::Error::Io { source, .. } => ReadError::Io(source),
+        segment::Error::Damaged {
+            first_offset,
+            next_offset,
+            ..
+        } => damaged(view, first_offset, next_offset, "a segment"),
+        other => ReadError::Io(std::io::Error::other(other.to_string())),
+    }
+}
+
+/// Quarantines the stretch, so that it is known and named from now on.
+fn damaged(view: &View, first_offset: i64, next_offset: i64, place: &str) -> ReadError {
+    let log = view.log();
+    if view.quarantine(first_offset, next_offset) {
+        tracing::error!(
+            log = log.0,
+            first_offset,
+            next_offset,
+            place,
+            "acknowledged data is damaged; quarantined"
+        );
+    }
+    ReadError::Damaged {
+        log,
+        first_offset,
+        next_offset,
+    }
+}
+
+/// Finds the first batch with a timestamp at or after the sought one, or with the largest.
+pub(crate) async fn find(core: &Arc<Core>, log: LogId, seek: Seek) -> Result<Option<Bytes>, ReadError> {
+    let view = core.view(log).ok_or(ReadError::UnknownLog(log))?;
+    let start = view.bounds().start;
+    let (sealed, tail) = view.stretches();
+    let timestamp = match seek {
+        Seek::Timestamp(timestamp) => timestamp,
+        Seek::MaxTimestamp => {
+            let stamps = sealed.iter().map(|extent| extent.max_timestamp);
+            match stamps.chain(tail.iter().map(|extent| extent.max_timestamp)).max() {
+                Some(timestamp) => timestamp,
+                None => return Ok(None),
+            }
+        }
+    };
+    for extent in sealed
+        .into_iter()
+        .filter(|extent| extent.max_timestamp >= timestamp)
+    {
+        let batch = if extent.first_offset < start {
+            scan(core, log, start, extent.next_offset, timestamp).await?
+        } else {
+            let (task_core, task_view) = (core.clone(), view.clone());
+            blocking(core, move || {
+                let (segment, stored) = find_extent(task_core.disk(), log, &extent)?;
+                segment
+                    .find(&stored, timestamp)
+                    .map_err(|error| segment_error(&task_view, error))
+            })
+            .await?
+        };
+        if batch.is_some() {
+            return Ok(batch);
+        }
+    }
+    for extent in tail
+        .into_iter()
+        .filter(|extent| extent.max_timestamp >= timestamp)
+    {
+        let batch = scan(
+            core,
+            log,
+            start.max(extent.first_offset),
+            extent.next_offset,
+            timestamp,
+        )
+        .await?;
+        if batch.is_some() {
+            return Ok(batch);
+        }
+    }
+    Ok(None)
+}
+
+/// Looks at every batch between two offsets.
+async fn scan(
+    core: &Arc<Core>,
+    log: LogId,
+    from: i64,
+    to: i64,
+    timestamp: i64,
+) -> Result<Option<Bytes>, ReadError> {
+    let mut at = from;
+    while at < to {
+        let read = read_log(core, log, at, SCAN_BYTES).await?;
+        for slice in &read.slices {
+            if let Some(batch) = first_at(slice, from, timestamp) {
+                return Ok(Some(batch));
+            }
+        }
+        let last = read
+            .slices
+            .last()
+            .and_then(|slice| Batches::new(slice).map_while(Result::ok).last());
+        match last {
+            Some((header, _)) => at = header.next_offset(),
+            None => break,
+        }
+    }
+    Ok(None)
+}
+
+/// The first batch that is kept and reaches the timestamp.
+fn first_at(bytes: &Bytes, start: i64, timestamp: i64) -> Option<Bytes> {
+    Batches::new(bytes)
+        .map_while(Result::ok)
+        .find(|(header, _)| header.next_offset() > start && header.max_timestamp >= timestamp)
+        .map(|(_, batch)| bytes.slice_ref(batch))
+}

@@ -1,0 +1,63 @@
+//! What the engine counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counters since the start, and gauges, as of now.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Stats { $($(#[$doc])* pub $name: u64,)* }
+
+        #[derive(Default)]
+        pub(crate) struct Counters { $(pub(crate) $name: AtomicU64,)* }
+
+        impl Counters {
+            pub(crate) fn stats(&self) -> Stats {
+                Stats { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Batches that were appended.
+    batches,
+    /// Bytes of batches that were appended.
+    batch_bytes,
+    /// Commit blocks written to the WAL.
+    commits,
+    /// Bytes of commit blocks, padding included.
+    wal_written_bytes,
+    /// Segments written.
+    segments_written,
+    /// Bytes of segments written.
+    segment_written_bytes,
+    /// Gauge: segments.
+    segments,
+    /// Gauge: bytes of segments.
+    segment_bytes,
+    /// Gauge: bytes of batches that no segment holds yet.
+    unsealed_bytes,
+    /// Gauge: bytes of committed blocks in memory.
+    cached_bytes,
+    /// Gauge: bytes of WAL files.
+    wal_bytes,
+    /// Gauge: logs.
+    logs,
+    /// Stretches of logs that were acknowledged, found damaged and quarantined.
+    quarantined,
+    /// Gauge: 1 while appending is refused because the disk is full.
+    disk_full,
+    /// Gauge: 1 after a flush failed.
+    failed,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, value: u64) {
+        counter.fetch_add(value, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(gauge: &AtomicU64, value: u64) {
+        gauge.store(value, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,109 @@
+//! A commit block that was written: where it lies in the WAL, and its bytes for as long as memory holds them.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use firth_batch::crc32c;
+
+use crate::block::Entry;
+use crate::lock::lock;
+use crate::wal::WalFile;
+
+pub(crate) struct StoredBlock {
+    pub(crate) lsn: u64,
+    pub(crate) entries: Box<[Entry]>,
+    pub(crate) payload_bytes: u64,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    /// Given up when a segment holds the block's data. Holding it keeps the file from being recycled.
+    place: Option<Place>,
+    buffer: Option<Bytes>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) file: Arc<WalFile>,
+    pub(crate) position: u64,
+}
+
+/// Where a slice of a block can be had from.
+pub(crate) enum Slice {
+    Memory(Bytes),
+    Wal(Place),
+    /// The block is sealed and evicted: a segment has it.
+    Gone,
+}
+
+impl StoredBlock {
+    pub(crate) fn on_disk(lsn: u64, entries: Vec<Entry>, place: Place, buffer: Option<Bytes>) -> StoredBlock {
+        let payload_bytes = entries.iter().map(|entry| u64::from(entry.length)).sum();
+        let held = Mutex::new(Held {
+            place: Some(place),
+            buffer,
+        });
+        StoredBlock {
+            lsn,
+            entries: entries.into(),
+            payload_bytes,
+            held,
+        }
+    }
+
+    /// A block without entries: nobody reads it.
+    pub(crate) fn empty(lsn: u64) -> StoredBlock {
+        StoredBlock {
+            lsn,
+            entries: Box::default(),
+            payload_bytes: 0,
+            held: Mutex::default(),
+        }
+    }
+
+    /// One batch of a memory log.
+    pub(crate) fn in_memory(batch: Bytes) -> StoredBlock {
+        let payload_bytes = batch.len() as u64;
+        let held = Mutex::new(Held {
+            place: None,
+            buffer: Some(batch),
+        });
+        StoredBlock {
+            lsn: 0,
+            entries: Box::default(),
+            payload_bytes,
+            held,
+        }
+    }
+
+    pub(crate) fn slice(&self, position: u32, length: u32) -> Slice {
+        let held = lock(&self.held);
+        let start = position as usize;
+        match (&held.buffer, &held.place) {
+            (Some(buffer), _) => Slice::Memory(buffer.slice(start..start + length as usize)),
+            (None, Some(place)) => Slice::Wal(place.clone()),
+            (None, None) => Slice::Gone,
+        }
+    }
+
+    /// Gives the memory back, and says how much it was.
+    pub(crate) fn forget_buffer(&self) -> usize {
+        lock(&self.held).buffer.take().map_or(0, |buffer| buffer.len())
+    }
+
+    pub(crate) fn forget_place(&self) {
+        lock(&self.held).place = None;
+    }
+}
+
+impl Place {
+    /// Reads a slice of the block from the WAL; `None` where its checksum is wrong. Blocks the thread.
+    pub(crate) fn read(&self, position: u32, length: u32, crc: u32) -> io::Result<Option<Bytes>> {
+        let slice = self
+            .file
+            .read(self.position + u64::from(position), length as usize)?;
+        Ok((crc32c(&slice) == crc).then_some(slice))
+    }
+}

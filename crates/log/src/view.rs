@@ -1,0 +1,309 @@
+//! What readers see of one log: its bounds, its tail in WAL blocks, its sealed extents, and who watches it.
+//!
+//! Everything in a view is durable in the sense of the engine's durability. Tail and sealed extents may overlap: a
+//! block that is sealed stays in the tail for as long as it is in memory, since memory is where most readers are.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, Weak};
+
+use crate::frame::{Bounds, ExtentUsage, LogId, ReadError};
+use crate::lock::lock;
+use crate::segment::SegmentId;
+use crate::signal::Signal;
+use crate::stored::StoredBlock;
+
+pub(crate) struct View {
+    log: LogId,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    start: i64,
+    end: i64,
+    deleted: bool,
+    tail: VecDeque<TailExtent>,
+    sealed: VecDeque<SealedExtent>,
+    /// Offsets that were acknowledged and then damaged: `(first_offset, next_offset)`, ascending.
+    quarantined: Vec<(i64, i64)>,
+    watchers: Vec<(Weak<Signal>, u64)>,
+}
+
+/// A log's slice of a commit block.
+#[derive(Clone)]
+pub(crate) struct TailExtent {
+    pub(crate) block: Arc<StoredBlock>,
+    pub(crate) position: u32,
+    pub(crate) length: u32,
+    pub(crate) crc: u32,
+    pub(crate) first_offset: i64,
+    pub(crate) next_offset: i64,
+    pub(crate) max_timestamp: i64,
+}
+
+/// A log's slice of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SealedExtent {
+    pub(crate) segment: SegmentId,
+    pub(crate) first_offset: i64,
+    pub(crate) next_offset: i64,
+    pub(crate) bytes: u64,
+    pub(crate) max_timestamp: i64,
+}
+
+/// Where a read finds its first batch, and where it goes on.
+pub(crate) enum Source {
+    /// Consecutive slices of blocks; the first contains the offset.
+    Tail(Vec<TailExtent>),
+    Sealed(SealedExtent),
+    /// Nothing at or after the offset.
+    Nothing,
+}
+
+/// Watchers to be raised once no lock is held.
+#[derive(Default)]
+pub(crate) struct Raised(Vec<(Arc<Signal>, u64)>);
+
+impl Raised {
+    pub(crate) fn raise(self) {
+        for (signal, token) in self.0 {
+            signal.raise(token);
+        }
+    }
+}
+
+impl View {
+    pub(crate) fn new(log: LogId, start: i64, end: i64) -> View {
+        View {
+            log,
+            state: Mutex::new(State {
+                start,
+                end,
+                ..State::default()
+            }),
+        }
+    }
+
+    pub(crate) fn log(&self) -> LogId {
+        self.log
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        let state = lock(&self.state);
+        Bounds {
+            start: state.start,
+            end: state.end,
+        }
+    }
+
+    pub(crate) fn publish(&self, extent: TailExtent, raised: &mut Raised) {
+        let mut state = lock(&self.state);
+        debug_assert!(extent.first_offset >= state.end);
+        state.end = extent.next_offset;
+        state.tail.push_back(extent);
+        state.watched(raised);
+    }
+
+    pub(crate) fn trim(&self, to: i64, raised: &mut Raised) {
+        let mut state = lock(&self.state);
+        if to <= state.start {
+            return;
+        }
+        state.start = to;
+        state.end = state.end.max(to);
+        while state
+            .sealed
+            .front()
+            .is_some_and(|extent| extent.next_offset <= to)
+        {
+            state.sealed.pop_front();
+        }
+        // Slices in memory that are not sealed yet stay where they are: the sealer skips what is trimmed.
+        while state.tail.front().is_some_and(|extent| extent.next_offset <= to) {
+            state.tail.pop_front();
+        }
+        state.quarantined.retain(|(_, next_offset)| *next_offset > to);
+        state.watched(raised);
+    }
+
+    pub(crate) fn delete(&self, raised: &mut Raised) {
+        let mut state = lock(&self.state);
+        state.deleted = true;
+        state.tail.clear();
+        state.sealed.clear();
+        state.watched(raised);
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        lock(&self.state).deleted
+    }
+
+    /// The offsets in between were acknowledged and cannot be read any more. Says whether that is news.
+    pub(crate) fn quarantine(&self, first_offset: i64, next_offset: i64) -> bool {
+        let mut state = lock(&self.state);
+        let hole = (first_offset, next_offset);
+        let Err(at) = state.quarantined.binary_search(&hole) else {
+            return false;
+        };
+        state.quarantined.insert(at, hole);
+        state.end = state.end.max(next_offset);
+        true
+    }
+
+    /// A segment now holds this stretch.
+    pub(crate) fn sealed(&self, extent: SealedExtent) {
+        let mut state = lock(&self.state);
+        if state.deleted || extent.next_offset <= state.start {
+            return;
+        }
+        let at = state
+            .sealed
+            .partition_point(|other| other.first_offset < extent.first_offset);
+        state.sealed.insert(at, extent);
+        state.end = state.end.max(extent.next_offset);
+    }
+
+    /// Forgets slices of blocks up to `lsn`, which segments hold and memory does not any more.
+    pub(crate) fn evict(&self, lsn: u64) {
+        let mut state = lock(&self.state);
+        while state.tail.front().is_some_and(|extent| extent.block.lsn <= lsn) {
+            state.tail.pop_front();
+        }
+    }
+
+    pub(crate) fn watch(&self, signal: &Arc<Signal>, token: u64) -> Bounds {
+        let mut state = lock(&self.state);
+        // Signals come and go with connections; forget the dead when the list would grow.
+        if state.watchers.len() == state.watchers.capacity() {
+            state.watchers.retain(|(watcher, _)| watcher.strong_count() > 0);
+        }
+        state.watchers.push((Arc::downgrade(signal), token));
+        Bounds {
+            start: state.start,
+            end: state.end,
+        }
+    }
+
+    /// Where `from` is to be read. `bytes_max` bounds how many slices are worth collecting.
+    pub(crate) fn locate(&self, from: i64, bytes_max: usize) -> Result<(Bounds, Source), ReadError> {
+        let state = lock(&self.state);
+        let bounds = Bounds {
+            start: state.start,
+            end: state.end,
+        };
+        if state.deleted {
+            return Err(ReadError::UnknownLog(self.log));
+        }
+        if from < bounds.start || from > bounds.end {
+            return Err(ReadError::OutOfRange(bounds));
+        }
+        if let Some((first_offset, next_offset)) = state
+            .quarantined
+            .iter()
+            .copied()
+            .find(|(first, next)| (*first..*next).contains(&from))
+        {
+            return Err(ReadError::Damaged {
+                log: self.log,
+                first_offset,
+                next_offset,
+            });
+        }
+        let at = state.tail.partition_point(|extent| extent.next_offset <= from);
+        let tail = state.tail.get(at);
+        let sealed = state
+            .sealed
+            .get(state.sealed.partition_point(|extent| extent.next_offset <= from));
+        let source = match (tail, sealed) {
+            (None, None) => Source::Nothing,
+            (None, Some(sealed)) => Source::Sealed(*sealed),
+            // Where both hold the offset memory is read; where the tail begins later, the segment.
+            (Some(tail), Some(sealed))
+                if sealed.first_offset < tail.first_offset && from < tail.first_offset =>
+            {
+                Source::Sealed(*sealed)
+            }
+            (Some(_), _) => Source::Tail(state.tail_slices(at, bytes_max)),
+        };
+        Ok((bounds, source))
+    }
+
+    /// Candidates for a search by time, oldest first: sealed extents, then what only the tail holds.
+    pub(crate) fn stretches(&self) -> (Vec<SealedExtent>, Vec<TailExtent>) {
+        let state = lock(&self.state);
+        let sealed_end = state
+            .sealed
+            .back()
+            .map_or(state.start, |extent| extent.next_offset);
+        let tail = state
+            .tail
+            .iter()
+            .filter(|extent| extent.first_offset >= sealed_end)
+            .cloned()
+            .collect();
+        (state.sealed.iter().copied().collect(), tail)
+    }
+
+    pub(crate) fn usage(&self) -> Vec<ExtentUsage> {
+        let (sealed, tail) = self.stretches();
+        let sealed = sealed.into_iter().map(|extent| ExtentUsage {
+            first_offset: extent.first_offset,
+            next_offset: extent.next_offset,
+            bytes: extent.bytes,
+            max_timestamp: extent.max_timestamp,
+        });
+        let tail = tail.into_iter().map(|extent| ExtentUsage {
+            first_offset: extent.first_offset,
+            next_offset: extent.next_offset,
+            bytes: u64::from(extent.length),
+            max_timestamp: extent.max_timestamp,
+        });
+        sealed.chain(tail).collect()
+    }
+
+    /// What is missing between the start and the end, where every offset was given to a record.
+    pub(crate) fn gaps(&self) -> Vec<(i64, i64)> {
+        let (sealed, tail) = self.stretches();
+        let Bounds { start, end } = self.bounds();
+        let sealed = sealed
+            .iter()
+            .map(|extent| (extent.first_offset, extent.next_offset));
+        let tail = tail
+            .iter()
+            .map(|extent| (extent.first_offset, extent.next_offset));
+        let mut gaps = Vec::new();
+        let mut at = start;
+        for (first_offset, next_offset) in sealed.chain(tail).chain([(end, end)]) {
+            if first_offset > at {
+                gaps.push((at, first_offset));
+            }
+            at = at.max(next_offset);
+        }
+        gaps
+    }
+}
+
+impl State {
+    fn tail_slices(&self, at: usize, bytes_max: usize) -> Vec<TailExtent> {
+        let mut bytes = 0;
+        let mut slices: Vec<TailExtent> = Vec::new();
+        for extent in self.tail.range(at..) {
+            slices.push(extent.clone());
+            bytes += extent.length as usize;
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        slices
+    }
+
+    fn watched(&mut self, raised: &mut Raised) {
+        self.watchers.retain(|(watcher, token)| match watcher.upgrade() {
+            Some(signal) => {
+                raised.0.push((signal, *token));
+                true
+            }
+            None => false,
+        });
+    }
+}
