@@ -24,9 +24,12 @@ pub(crate) struct Fate {
 }
 
 impl Fate {
+    /// The first resolution is final.
     pub(crate) fn resolve(&self, durable: bool) {
-        self.state
-            .store(if durable { DURABLE } else { FAILED }, Ordering::Release);
+        let fate = if durable { DURABLE } else { FAILED };
+        let _ = self
+            .state
+            .compare_exchange(PENDING, fate, Ordering::Release, Ordering::Relaxed);
         let wakers = std::mem::take(&mut *lock(&self.wakers));
         wakers.into_iter().for_each(Waker::wake);
     }

@@ -27,12 +27,21 @@ enum Work {
 /// Runs a lane until the engine is closed or a flush fails.
 pub(crate) fn run(core: &Core, disk: &Disk, lane: usize) {
     while let Some((gathering, place)) = next_block(core, disk) {
-        let lsn = gathering.lsn;
+        let (lsn, fate) = (gathering.lsn, gathering.fate.clone());
         if let Err(error) = write(core, disk, lane, gathering, place) {
             core.fail(&format!("writing WAL block {lsn}: {error}"));
+            fate.resolve(false);
             return;
         }
-        lock(&core.sequencer).lane_is_free();
+        let mut sequencer = lock(&core.sequencer);
+        sequencer.lane_is_free();
+        let failed = sequencer.is_failed();
+        drop(sequencer);
+        if failed {
+            // The other lane failed, perhaps before this block came to those that wait to be published. What was
+            // published before keeps its fate.
+            fate.resolve(false);
+        }
         core.work.notify_all();
     }
 }
