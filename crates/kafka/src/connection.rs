@@ -71,6 +71,16 @@ struct Connection<S> {
     ending: Option<Closed>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
+enum Incoming {
+    Request(Dispatch),
+    /// ApiVersions in a version that is not served.
+    Unsupported {
+        correlation_id: i32,
+        bytes: usize,
+    },
+}
+
 /// A request, and the memory that it takes.
 struct Dispatch {
     header: RequestHeader,
@@ -201,7 +211,12 @@ impl<S: Stream> Connection<S> {
             let request = match self.deferred.take() {
                 Some(deferred) => *deferred,
                 None => match self.next_request(cx)? {
-                    Some(request) => request,
+                    Some(Incoming::Request(request)) => request,
+                    Some(Incoming::Unsupported { correlation_id, bytes }) => {
+                        self.refuse_version(bytes, correlation_id)?;
+                        dispatched = true;
+                        continue;
+                    }
                     None => break,
                 },
             };
@@ -235,31 +250,20 @@ impl<S: Stream> Connection<S> {
     }
 
     /// The next request, if its frame is whole and there is memory for it.
-    fn next_request(&mut self, cx: &mut Context<'_>) -> Result<Option<Dispatch>, Closed> {
-        loop {
-            let demand = self.input.demand().map_err(Closed::Frame)?;
-            let missing = demand.saturating_sub(self.admitted_bytes);
-            if missing > 0 {
-                if self.account.poll_take(cx, missing).is_pending() {
-                    return Ok(None);
-                }
-                self.admitted_bytes = demand;
-            }
-            let Some(frame) = self.input.take().map_err(Closed::Frame)? else {
+    fn next_request(&mut self, cx: &mut Context<'_>) -> Result<Option<Incoming>, Closed> {
+        let demand = self.input.demand().map_err(Closed::Frame)?;
+        let missing = demand.saturating_sub(self.admitted_bytes);
+        if missing > 0 {
+            if self.account.poll_take(cx, missing).is_pending() {
                 return Ok(None);
-            };
-            self.stall.finished();
-            let bytes = std::mem::take(&mut self.admitted_bytes);
-            match decode_header(&frame) {
-                Ok((header, body)) => return decode(header, &body, bytes).map(Some),
-                Err(codec::Error::UnsupportedVersion {
-                    api_key: ApiKey::ApiVersions,
-                    correlation_id,
-                    ..
-                }) => self.refuse_version(bytes, correlation_id)?,
-                Err(error) => return Err(Closed::Frame(error)),
             }
+            self.admitted_bytes = demand;
         }
+        let Some(frame) = self.input.take().map_err(Closed::Frame)? else {
+            return Ok(None);
+        };
+        self.stall.finished();
+        decode(&frame, std::mem::take(&mut self.admitted_bytes)).map(Some)
     }
 
     /// A client that asks which versions are served in a version that is not served is told so in version 0 (KIP-511).
@@ -285,24 +289,22 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-fn decode(header: RequestHeader, body: &Bytes, bytes: usize) -> Result<Dispatch, Closed> {
-    match decode_request(&header, body) {
-        Ok(request) => Ok(Dispatch {
-            header,
-            request,
-            bytes,
+fn decode(frame: &Bytes, bytes: usize) -> Result<Incoming, Closed> {
+    let (header, body) = match decode_header(frame) {
+        Ok(decoded) => decoded,
+        Err(codec::Error::UnsupportedVersion {
+            api_key: ApiKey::ApiVersions,
+            correlation_id,
+            ..
+        }) => return Ok(Incoming::Unsupported { correlation_id, bytes }),
+        Err(error) => return Err(Closed::Frame(error)),
+    };
+    match decode_request(&header, &body) {
+        Ok(request) => Ok(Incoming::Request(Dispatch { header, request, bytes })),
+        Err(error) => Err(Closed::Request {
+            api_key: header.api_key,
+            version: header.api_version,
+            error,
         }),
-        Err(error) => {
-            let RequestHeader {
-                api_key,
-                api_version: version,
-                ..
-            } = header;
-            Err(Closed::Request {
-                api_key,
-                version,
-                error,
-            })
-        }
     }
 }
