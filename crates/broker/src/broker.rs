@@ -8,7 +8,9 @@ use crate::definitions::owner::{Defined, Message, Owner, REQUESTS_MAX};
 use crate::definitions::replay;
 use crate::tasks::Tasks;
 use crate::topic::Topics;
-use crate::{Config, Counters, DefineError, Environment, Error, Memory, NewTopic, Topic, TopicId, retention};
+use crate::{
+    Clock, Config, Counters, DefineError, Environment, Error, Memory, NewTopic, Topic, TopicId, retention,
+};
 
 /// The broker; clones share it.
 #[derive(Clone)]
