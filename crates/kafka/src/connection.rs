@@ -212,7 +212,10 @@ impl<S: Stream> Connection<S> {
                 Some(deferred) => *deferred,
                 None => match self.next_request(cx)? {
                     Some(Incoming::Request(request)) => request,
-                    Some(Incoming::Unsupported { correlation_id, bytes }) => {
+                    Some(Incoming::Unsupported {
+                        correlation_id,
+                        bytes,
+                    }) => {
                         self.refuse_version(bytes, correlation_id)?;
                         dispatched = true;
                         continue;
@@ -296,11 +299,20 @@ fn decode(frame: &Bytes, bytes: usize) -> Result<Incoming, Closed> {
             api_key: ApiKey::ApiVersions,
             correlation_id,
             ..
-        }) => return Ok(Incoming::Unsupported { correlation_id, bytes }),
+        }) => {
+            return Ok(Incoming::Unsupported {
+                correlation_id,
+                bytes,
+            });
+        }
         Err(error) => return Err(Closed::Frame(error)),
     };
     match decode_request(&header, &body) {
-        Ok(request) => Ok(Incoming::Request(Dispatch { header, request, bytes })),
+        Ok(request) => Ok(Incoming::Request(Dispatch {
+            header,
+            request,
+            bytes,
+        })),
         Err(error) => Err(Closed::Request {
             api_key: header.api_key,
             version: header.api_version,

@@ -1,4 +1,5 @@
 //! What a connection does with bytes: framing, order, limits, and what it closes for.
+#![allow(clippy::unwrap_used, reason = "this is a test")]
 
 mod support;
 

@@ -19,12 +19,8 @@ const REPLICATION_FACTOR: i16 = 1;
 const SOURCE_TOPIC: i8 = 1;
 const SOURCE_DEFAULT: i8 = 5;
 
-pub(super) async fn handle(client: &Client, request: CreateTopicsRequest) -> CreateTopicsResponse {
-    let repeated: HashSet<ByteStr> = {
-        let mut seen = HashSet::new();
-        let names = request.topics.iter().map(|topic| &topic.name);
-        names.filter(|name| !seen.insert(*name)).cloned().collect()
-    };
+pub(super) async fn handle(client: &Client, mut request: CreateTopicsRequest) -> CreateTopicsResponse {
+    let repeated = take_repeated(&mut request.topics);
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let name = topic.name.clone();
@@ -50,6 +46,19 @@ pub(super) async fn handle(client: &Client, request: CreateTopicsRequest) -> Cre
         topics,
         ..Default::default()
     }
+}
+
+/// Leaves each topic once, and gives the names of those that were there more often: none of them is created.
+fn take_repeated(topics: &mut Vec<CreatableTopic>) -> HashSet<ByteStr> {
+    let (mut seen, mut repeated) = (HashSet::new(), HashSet::new());
+    topics.retain(|topic| {
+        let is_first = seen.insert(topic.name.clone());
+        if !is_first {
+            repeated.insert(topic.name.clone());
+        }
+        is_first
+    });
+    repeated
 }
 
 type Refused = (ErrorCode, Option<ByteStr>);

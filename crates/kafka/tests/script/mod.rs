@@ -1,0 +1,143 @@
+//! The language of the scripts.
+
+mod print;
+mod request;
+
+use std::collections::BTreeMap;
+
+use firth_kafka_codec::*;
+use firth_log::file::recorder::Hold;
+
+use crate::support::{TestBroker, TestClient};
+use print::Names;
+use request::Words;
+
+/// A request that was sent, and how its answer is read.
+#[derive(Clone, Copy)]
+struct Sent {
+    api: ApiKey,
+    version: i16,
+}
+
+struct Client {
+    client: TestClient,
+    sent: Option<Sent>,
+}
+
+pub(crate) struct Script {
+    broker: TestBroker,
+    clients: BTreeMap<String, Client>,
+    names: Names,
+    hold: Option<Hold>,
+}
+
+impl Script {
+    pub(crate) async fn new(recorded: bool) -> Script {
+        let broker = match recorded {
+            true => TestBroker::recorded().await,
+            false => TestBroker::memory().await,
+        };
+        Script {
+            broker,
+            clients: BTreeMap::new(),
+            names: Names::default(),
+            hold: None,
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        drop(self.hold);
+        drop(self.clients);
+        self.broker.stop().await;
+    }
+
+    /// Does what a line says and gives what is to be printed.
+    pub(crate) async fn line(&mut self, line: &str) -> Vec<String> {
+        eprintln!("{line}");
+        match line {
+            "hold" => self.hold = Some(self.broker.hold()),
+            "release" => self.hold = None,
+            "restart" => return self.restart().await,
+            _ => return self.client_line(line).await,
+        }
+        Vec::new()
+    }
+
+    async fn restart(&mut self) -> Vec<String> {
+        self.clients.clear();
+        let recorder = self.broker.recorder.clone().unwrap();
+        let image = recorder.image();
+        let next = TestBroker::on(firth_log::file::recorder::Recorder::from_image(image)).await;
+        std::mem::replace(&mut self.broker, next).stop().await;
+        Vec::new()
+    }
+
+    async fn client_line(&mut self, line: &str) -> Vec<String> {
+        let (name, mark, rest) = split(line);
+        let prefix = if name == "a" {
+            String::new()
+        } else {
+            format!("{name}: ")
+        };
+        if !self.clients.contains_key(name) {
+            let client = self.broker.connect().await;
+            self.clients
+                .insert(name.to_owned(), Client { client, sent: None });
+        }
+        self.names.learn(&self.broker.broker);
+        let lines = match mark {
+            '?' => {
+                // Who answers another client has had the chance to answer this one.
+                self.broker
+                    .connect()
+                    .await
+                    .call(0, &ApiVersionsRequest::default())
+                    .await;
+                let client = &mut self.clients.get_mut(name).unwrap().client;
+                vec![if client.has_answer() { "answered" } else { "waits" }.to_owned()]
+            }
+            '<' => self.receive(name).await,
+            '>' => {
+                self.send(name, rest).await;
+                Vec::new()
+            }
+            _ => {
+                self.send(name, rest).await;
+                self.receive(name).await
+            }
+        };
+        lines.into_iter().map(|line| format!("{prefix}{line}")).collect()
+    }
+
+    async fn send(&mut self, name: &str, line: &str) {
+        let words = Words::new(line);
+        let (sent, bytes) = {
+            let client = &mut self.clients.get_mut(name).unwrap().client;
+            request::encode(&words, &self.names, client)
+        };
+        let client = self.clients.get_mut(name).unwrap();
+        client.client.write(&bytes).await;
+        client.sent = Some(sent);
+    }
+
+    async fn receive(&mut self, name: &str) -> Vec<String> {
+        let client = self.clients.get_mut(name).unwrap();
+        let Sent { api, version } = client.sent.take().expect("something was sent");
+        let Some(frame) = client.client.frame().await else {
+            self.clients.remove(name);
+            return vec!["closed".to_owned()];
+        };
+        self.names.learn(&self.broker.broker);
+        print::response(api, version, &frame, &mut self.names)
+    }
+}
+
+/// The client, `>`, `<`, `?` or `:`, and the request.
+fn split(line: &str) -> (&str, char, &str) {
+    let mut chars = line.chars();
+    let (first, second) = (chars.next().unwrap(), chars.next().unwrap_or(' '));
+    if first.is_ascii_lowercase() && matches!(second, ':' | '<' | '>' | '?') {
+        return (&line[..1], second, line[2..].trim());
+    }
+    ("a", ':', line)
+}
