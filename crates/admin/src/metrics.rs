@@ -1,0 +1,250 @@
+//! Prometheus' text format, version 0.0.4: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
+//!
+//! Names begin with `firth_` and end with their unit; counters end with `_total`.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use firth_broker::Broker;
+use firth_kafka::Metrics as KafkaMetrics;
+use firth_log::Stats;
+
+use crate::Health;
+
+/// Metrics as they are now.
+pub(crate) fn render(broker: &Broker, kafka: Option<&Arc<KafkaMetrics>>, health: &Health) -> String {
+    let mut text = Text::default();
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    text.family("firth_build_info", Kind::Gauge, "The version that runs.")
+        .sample(&version, 1);
+    text.gauge(
+        "firth_healthy",
+        "1 unless the engine has failed.",
+        u64::from(health.failure().is_none()),
+    );
+    render_broker(&mut text, broker);
+    render_engine(&mut text, &broker.engine_stats());
+    if let Some(kafka) = kafka {
+        render_kafka(&mut text, kafka);
+    }
+    text.text
+}
+
+fn render_broker(text: &mut Text, broker: &Broker) {
+    text.gauge("firth_topics", "Topics that exist.", broker.topic_count() as u64);
+    let memory = broker.memory();
+    let reserved = memory.bytes_reserved() as u64;
+    text.gauge(
+        "firth_request_memory_bytes",
+        "Memory that requests in flight hold.",
+        reserved,
+    );
+    let budget = memory.bytes_max() as u64;
+    text.gauge(
+        "firth_request_memory_max_bytes",
+        "Memory that requests in flight may hold.",
+        budget,
+    );
+    for (name, help, value) in broker.counters().all() {
+        text.counter(&format!("firth_{name}_total"), help, value);
+    }
+}
+
+fn render_engine(text: &mut Text, stats: &Stats) {
+    text.counter(
+        "firth_log_batches_total",
+        "Batches appended to logs.",
+        stats.batches,
+    );
+    text.counter(
+        "firth_log_batch_bytes_total",
+        "Bytes of batches appended to logs.",
+        stats.batch_bytes,
+    );
+    text.counter(
+        "firth_log_commits_total",
+        "Commit blocks written to the WAL.",
+        stats.commits,
+    );
+    text.counter(
+        "firth_log_wal_written_bytes_total",
+        "Bytes of commit blocks written to the WAL, padding included.",
+        stats.wal_written_bytes,
+    );
+    text.counter(
+        "firth_log_segments_written_total",
+        "Segments written.",
+        stats.segments_written,
+    );
+    text.counter(
+        "firth_log_segment_written_bytes_total",
+        "Bytes of segments written.",
+        stats.segment_written_bytes,
+    );
+    text.gauge("firth_log_segments", "Segments on disk.", stats.segments);
+    text.gauge(
+        "firth_log_segment_bytes",
+        "Bytes of segments on disk.",
+        stats.segment_bytes,
+    );
+    text.gauge(
+        "firth_log_unsealed_bytes",
+        "Bytes of batches that no segment holds yet.",
+        stats.unsealed_bytes,
+    );
+    text.gauge(
+        "firth_log_cached_bytes",
+        "Bytes of committed blocks in memory.",
+        stats.cached_bytes,
+    );
+    text.gauge(
+        "firth_log_wal_bytes",
+        "Bytes of WAL files on disk.",
+        stats.wal_bytes,
+    );
+    text.gauge("firth_log_logs", "Logs that exist.", stats.logs);
+    text.counter(
+        "firth_log_quarantined_total",
+        "Stretches of logs that were acknowledged and found damaged.",
+        stats.quarantined,
+    );
+    text.gauge(
+        "firth_log_disk_full",
+        "1 while producers are refused for a full disk.",
+        stats.disk_full,
+    );
+    text.gauge("firth_log_failed", "1 after a flush has failed.", stats.failed);
+}
+
+fn render_kafka(text: &mut Text, kafka: &KafkaMetrics) {
+    text.gauge(
+        "firth_kafka_connections",
+        "Open connections.",
+        kafka.connections_open(),
+    );
+    text.counter(
+        "firth_kafka_connections_accepted_total",
+        "Connections accepted.",
+        kafka.connections_accepted(),
+    );
+    text.counter(
+        "firth_kafka_connections_failed_total",
+        "Connections closed for a reason that was logged.",
+        kafka.connections_failed(),
+    );
+    text.counter(
+        "firth_kafka_accept_errors_total",
+        "Connections that could not be accepted.",
+        kafka.accept_errors(),
+    );
+    text.counter(
+        "firth_kafka_received_bytes_total",
+        "Bytes received from clients.",
+        kafka.received_bytes(),
+    );
+    text.counter(
+        "firth_kafka_sent_bytes_total",
+        "Bytes sent to clients.",
+        kafka.sent_bytes(),
+    );
+    let mut family = |name, help, value: fn(&firth_kafka::ApiMetrics) -> u64| {
+        let mut family = text.family(name, Kind::Counter, help);
+        for (api_key, metrics) in kafka.apis() {
+            family.sample(&[("api", &format!("{api_key:?}"))], value(metrics));
+        }
+    };
+    family(
+        "firth_kafka_requests_total",
+        "Requests.",
+        firth_kafka::ApiMetrics::requests,
+    );
+    family(
+        "firth_kafka_request_errors_total",
+        "Responses with an error.",
+        firth_kafka::ApiMetrics::errors,
+    );
+    family(
+        "firth_kafka_request_bytes_total",
+        "Bytes of requests.",
+        firth_kafka::ApiMetrics::request_bytes,
+    );
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+#[derive(Default)]
+struct Text {
+    text: String,
+}
+
+/// The samples of one metric, which must follow each other.
+struct Family<'a> {
+    text: &'a mut String,
+    name: &'a str,
+}
+
+impl Text {
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, Kind::Counter, help).sample(&[], value);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, Kind::Gauge, help).sample(&[], value);
+    }
+
+    fn family<'a>(&'a mut self, name: &'a str, kind: Kind, help: &str) -> Family<'a> {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        self.text
+            .push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        Family {
+            text: &mut self.text,
+            name,
+        }
+    }
+}
+
+impl Family<'_> {
+    /// Label values are our own words, which need no escape.
+    fn sample(&mut self, labels: &[(&str, &str)], value: u64) {
+        self.text.push_str(self.name);
+        if !labels.is_empty() {
+            let labels: Vec<_> = labels
+                .iter()
+                .map(|(name, value)| format!("{name}=\"{value}\""))
+                .collect();
+            let _ = write!(self.text, "{{{}}}", labels.join(","));
+        }
+        let _ = writeln!(self.text, " {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_written_as_prometheus_reads_it() {
+        let mut text = Text::default();
+        text.counter("firth_a_total", "What a is.", 7);
+        let mut family = text.family("firth_b", Kind::Gauge, "What b is.");
+        family.sample(&[("x", "1"), ("y", "z")], 0);
+        family.sample(&[("x", "2"), ("y", "z")], u64::MAX);
+        assert_eq!(
+            text.text,
+            "# HELP firth_a_total What a is.\n\
+             # TYPE firth_a_total counter\n\
+             firth_a_total 7\n\
+             # HELP firth_b What b is.\n\
+             # TYPE firth_b gauge\n\
+             firth_b{x=\"1\",y=\"z\"} 0\n\
+             firth_b{x=\"2\",y=\"z\"} 18446744073709551615\n"
+        );
+    }
+}

@@ -1,0 +1,133 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use firth_broker::Broker;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::{Health, metrics};
+
+/// Connections at a time; the next one waits in the listener's backlog.
+const CONNECTIONS_MAX: usize = 64;
+/// Bytes of a request's head. No request that is served has a body.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Time until the head of the next request is there, which is also how long a connection may be idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// A client that keeps its connection is asked to open a new one after this time, and one that does not read is cut off.
+const CONNECTION_LIFETIME_MAX: Duration = Duration::from_secs(60 * 60);
+/// How long open requests may take when the broker stops.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
+/// How long the listener waits for a file descriptor that another part of the process may free.
+const ACCEPT_RETRY: Duration = Duration::from_secs(1);
+
+/// What the listener tells about.
+#[derive(Clone)]
+pub struct Admin {
+    pub broker: Broker,
+    pub health: Health,
+    /// Absent if there is no Kafka listener.
+    pub kafka: Option<Arc<firth_kafka::Metrics>>,
+}
+
+/// Answers HTTP requests until `stopping` is true or its sender is gone.
+pub async fn serve(listener: TcpListener, admin: Admin, stopping: watch::Receiver<bool>) {
+    let router = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/metrics", get(render_metrics))
+        .fallback(not_found)
+        .with_state(admin);
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    let stopped = stopped(stopping.clone());
+    let mut stopped = std::pin::pin!(stopped);
+    loop {
+        let accepted = async {
+            let slot = slots.clone().acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        tokio::select! {
+            biased;
+            () = &mut stopped => break,
+            Some(_) = connections.join_next() => {}
+            (slot, accepted) = accepted => match accepted {
+                Ok((stream, _)) => {
+                    let connection = connection(stream, router.clone(), stopping.clone());
+                    connections.spawn(async move {
+                        let _slot = slot;
+                        connection.await;
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "an HTTP connection could not be accepted");
+                    sleep(ACCEPT_RETRY).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let drained = timeout(DRAIN_MAX, async {
+        while connections.join_next().await.is_some() {}
+    })
+    .await;
+    if drained.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, stopping: watch::Receiver<bool>) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let served = timeout(CONNECTION_LIFETIME_MAX, async {
+        tokio::select! {
+            served = connection.as_mut() => return served,
+            () = stopped(stopping) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    });
+    if let Ok(Err(error)) = served.await {
+        tracing::debug!(%error, "an HTTP connection ended");
+    }
+}
+
+/// An error says that the sender is gone, and with it whoever could stop us in order.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+async fn healthz(State(admin): State<Admin>) -> Response {
+    match admin.health.failure() {
+        None => (StatusCode::OK, "ok\n").into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+async fn render_metrics(State(admin): State<Admin>) -> Response {
+    let text = metrics::render(&admin.broker, admin.kafka.as_ref(), &admin.health);
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        text,
+    )
+        .into_response()
+}
+
+async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "there are /healthz and /metrics\n").into_response()
+}
+
+#[cfg(test)]
+mod tests;

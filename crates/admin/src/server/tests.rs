@@ -1,0 +1,128 @@
+use std::net::SocketAddr;
+
+use firth_broker::{Clock, Config, Environment};
+use firth_log::{Engine, Options};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+struct Running {
+    address: SocketAddr,
+    health: Health,
+    stop: watch::Sender<bool>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+async fn start() -> Running {
+    let environment = firth_log::Environment {
+        wall_ms: Arc::new(|| 0),
+        random: Arc::new(|| [1; 16]),
+        on_failure: Arc::new(|_| {}),
+    };
+    let engine = Engine::memory(environment, Options::default());
+    let clock = Clock::new(|| 0, || Duration::ZERO);
+    let environment = Environment {
+        clock,
+        random: Arc::new(|| [2; 16]),
+    };
+    let broker = Broker::open(engine, Config::default(), environment)
+        .await
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopping) = watch::channel(false);
+    let health = Health::default();
+    let admin = Admin {
+        broker,
+        health: health.clone(),
+        kafka: None,
+    };
+    let serving = tokio::spawn(serve(listener, admin, stopping));
+    Running {
+        address,
+        health,
+        stop,
+        serving,
+    }
+}
+
+impl Running {
+    async fn request(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = Vec::new();
+        // The server may reset what it refuses.
+        let _ = stream.read_to_end(&mut response).await;
+        String::from_utf8(response).unwrap()
+    }
+
+    async fn get(&self, path: &str) -> String {
+        self.request(&format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        ))
+        .await
+    }
+}
+
+#[tokio::test]
+async fn health_follows_the_engine() {
+    let running = start().await;
+    let response = running.get("/healthz").await;
+    assert!(
+        response.starts_with("HTTP/1.1 200") && response.ends_with("\r\n\r\nok\n"),
+        "{response}"
+    );
+    running.health.fail("wal/3: input/output error");
+    running.health.fail("another");
+    let response = running.get("/healthz").await;
+    assert!(
+        response.starts_with("HTTP/1.1 503") && response.ends_with("input/output error\n"),
+        "{response}"
+    );
+}
+
+#[tokio::test]
+async fn metrics_have_a_help_and_a_type_each() {
+    let running = start().await;
+    let response = running.get("/metrics").await;
+    assert!(response.contains("text/plain; version=0.0.4"), "{response}");
+    let (_, body) = response.split_once("\r\n\r\n").unwrap();
+    let lines: Vec<&str> = body.lines().collect();
+    assert!(
+        lines.contains(&"firth_healthy 1") && lines.contains(&"firth_produced_bytes_total 0"),
+        "{body}"
+    );
+    for (index, line) in lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| !line.starts_with('#'))
+    {
+        let name = line.split([' ', '{']).next().unwrap();
+        assert!(lines[index - 1].starts_with(&format!("# TYPE {name} ")), "{line}");
+        assert!(lines[index - 2].starts_with(&format!("# HELP {name} ")), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn other_requests_are_refused() {
+    let running = start().await;
+    assert!(running.get("/").await.starts_with("HTTP/1.1 404"));
+    let post = running
+        .request("POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    assert!(post.await.starts_with("HTTP/1.1 405"));
+    let long = format!(
+        "GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "x".repeat(HEAD_BYTES_MAX)
+    );
+    assert!(!running.request(&long).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn an_idle_connection_does_not_keep_the_listener_from_stopping() {
+    let running = start().await;
+    let idle = TcpStream::connect(running.address).await.unwrap();
+    running.stop.send_replace(true);
+    running.serving.await.unwrap();
+    drop(idle);
+    assert!(TcpStream::connect(running.address).await.is_err());
+}
