@@ -320,3 +320,6 @@ fn decode(frame: &Bytes, bytes: usize) -> Result<Incoming, Closed> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ pub struct Metrics {
     accept_errors: AtomicU64,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
+    fetch_looks: AtomicU64,
 }
 
 /// Counters of one API. On a cache line of its own, because Produce is counted on every core.
@@ -44,6 +45,7 @@ impl Default for Metrics {
             accept_errors: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
+            fetch_looks: AtomicU64::new(0),
         }
     }
 }
@@ -76,6 +78,15 @@ impl Metrics {
 
     pub fn sent_bytes(&self) -> u64 {
         self.sent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How often Fetch looked at a partition: it grows with what happens, not with what is asked for.
+    pub fn fetch_looks(&self) -> u64 {
+        self.fetch_looks.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn looked(&self, looks: u64) {
+        add(&self.fetch_looks, looks);
     }
 
     pub(crate) fn api(&self, api_key: ApiKey) -> &ApiMetrics {

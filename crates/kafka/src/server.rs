@@ -111,10 +111,7 @@ impl Server {
             Ok(local) => local,
             Err(error) => return tracing::debug!(%peer, %error, "a connection ended before it began"),
         };
-        let client = Client {
-            server: self.shared.clone(),
-            local,
-        };
+        let client = self.client(local);
         let ending = Ending::new(self.shared.metrics.clone(), peer);
         connections.spawn(async move {
             let closed = connection::run(stream, client, stopped(stopping)).await;
@@ -127,6 +124,14 @@ impl Server {
                 connections_max,
                 "all connections are taken, the next client waits for one to close"
             );
+        }
+    }
+
+    /// A client that connected to `local`.
+    pub(crate) fn client(&self, local: SocketAddr) -> Client {
+        Client {
+            server: self.shared.clone(),
+            local,
         }
     }
 

@@ -56,6 +56,11 @@ impl Input {
         self.buffer.len()
     }
 
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// # Errors
     /// A size that is negative or over the limit.
     pub(crate) fn front(&self) -> Result<Front, Error> {

@@ -242,6 +242,11 @@ impl Partitions {
         self.slots.get_mut(place)
     }
 
+    #[cfg(test)]
+    pub(crate) fn place_count(&self) -> usize {
+        self.slots.len()
+    }
+
     /// [`Slot::topic`] is below this.
     pub(crate) fn topic_count(&self) -> usize {
         self.topics.len()

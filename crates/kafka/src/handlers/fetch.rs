@@ -10,7 +10,7 @@ use firth_kafka_codec::{
     ErrorCode, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData, RequestHeader,
 };
 
-use self::poll::{Asked, Poll};
+use self::poll::{Asked, Poll, Polled};
 use super::{Answer, reply};
 use crate::connection::{Reply, Running};
 use crate::fetch_session::{Partitions, Place, Session, Turn};
@@ -61,7 +61,14 @@ async fn handle(client: &Client, version: i16, request: FetchRequest) -> (FetchR
         only_news: matches!(session, Session::Open(_)),
         is_kept: !matches!(session, Session::None),
     };
-    let (partitions, answers, held) = Poll::new(&server.broker, asked, partitions).run().await;
+    let polled = Poll::new(&server.broker, asked, partitions).run().await;
+    let Polled {
+        partitions,
+        answers,
+        held,
+        looks,
+    } = polled;
+    server.metrics.looked(looks);
     let responses = by_topic(&partitions, answers);
     let session_id = match session {
         Session::None => 0,

@@ -35,12 +35,23 @@ pub(super) struct Poll<'a> {
     held: Reservation,
     /// Partitions that have records for which there is no room in this answer.
     crowded: Vec<Place>,
-    /// Partitions that had nothing to say and are not watched.
+    /// Partitions to be watched before waiting.
     unwatched: Vec<Place>,
     /// Partitions that do not exist.
     unknown: usize,
     /// An error that the client can do something about must not wait.
     is_urgent: bool,
+    looks: u64,
+}
+
+/// What a request found.
+pub(super) struct Polled {
+    pub(super) partitions: Box<Partitions>,
+    pub(super) answers: Vec<(Place, PartitionData)>,
+    /// Memory for the records in the answers.
+    pub(super) held: Reservation,
+    /// How often a partition was looked at.
+    pub(super) looks: u64,
 }
 
 struct Looked {
@@ -74,11 +85,12 @@ impl<'a> Poll<'a> {
             unwatched: Vec::new(),
             unknown: 0,
             is_urgent: false,
+            looks: 0,
         }
     }
 
-    /// Looks until there is enough or the time is up. Gives the partitions, what to answer, and the memory that holds.
-    pub(super) async fn run(mut self) -> (Box<Partitions>, Vec<(Place, PartitionData)>, Reservation) {
+    /// Looks until there is enough or the time is up.
+    pub(super) async fn run(mut self) -> Polled {
         self.partitions.take_signals();
         self.look().await;
         if !self.is_enough() {
@@ -121,6 +133,7 @@ impl<'a> Poll<'a> {
                     .unknown
                     .saturating_sub(usize::from(earlier.finding == Finding::Unknown));
             }
+            self.looks = self.looks.saturating_add(1);
             let Some(looked) = self.look_at(place).await else {
                 continue;
             };
@@ -130,7 +143,8 @@ impl<'a> Poll<'a> {
                 Finding::NoRoom => self.crowded.push(place),
                 Finding::Unknown => self.unknown = self.unknown.saturating_add(1),
                 Finding::Error => self.is_urgent = true,
-                Finding::Records => {}
+                // There may not be enough yet.
+                Finding::Records => self.watch_later(place),
             }
             let is_full = looked.finding == Finding::NoRoom && self.bytes >= self.asked.bytes_max;
             self.answers.insert(place, looked);
@@ -141,23 +155,19 @@ impl<'a> Poll<'a> {
         }
     }
 
-    /// A partition without anything to say waits for its signal.
+    /// A partition without anything to say waits for its signal. One that is kept will do so at the next poll too.
     fn quiet(&mut self, place: Place, data: &PartitionData) {
-        let Some(slot) = self.partitions.slot(place) else {
-            return;
-        };
-        if slot.watched {
-            return;
-        }
         if !self.asked.is_kept {
-            self.unwatched.push(place);
-            return;
+            self.watch_later(place);
+        } else if self.partitions.slot(place).is_some_and(|slot| !slot.watched) {
+            self.watch(place, bounds(data));
         }
-        let seen = Bounds {
-            start: data.log_start_offset,
-            end: data.high_watermark,
-        };
-        self.watch(place, seen);
+    }
+
+    fn watch_later(&mut self, place: Place) {
+        if self.partitions.slot(place).is_some_and(|slot| !slot.watched) {
+            self.unwatched.push(place);
+        }
     }
 
     /// Watches a partition. It gets another turn if it changed after it was looked at.
@@ -178,12 +188,8 @@ impl<'a> Poll<'a> {
     /// Watching is put off until it is clear that there is something to wait for.
     fn watch_the_rest(&mut self) {
         for place in std::mem::take(&mut self.unwatched) {
-            if let Some(Looked { data, .. }) = self.answers.get(&place) {
-                let seen = Bounds {
-                    start: data.log_start_offset,
-                    end: data.high_watermark,
-                };
-                self.watch(place, seen);
+            if let Some(looked) = self.answers.get(&place) {
+                self.watch(place, bounds(&looked.data));
             }
         }
     }
@@ -298,7 +304,7 @@ impl<'a> Poll<'a> {
         looked
     }
 
-    fn finish(mut self) -> (Box<Partitions>, Vec<(Place, PartitionData)>, Reservation) {
+    fn finish(mut self) -> Polled {
         let crowded = std::mem::take(&mut self.crowded);
         let mut answers = Vec::with_capacity(self.answers.len());
         for (place, looked) in std::mem::take(&mut self.answers) {
@@ -328,7 +334,12 @@ impl<'a> Poll<'a> {
         }
         self.partitions.give_turns_back(crowded);
         self.held.shrink_to(self.bytes);
-        (self.partitions, answers, self.held)
+        Polled {
+            partitions: self.partitions,
+            answers,
+            held: self.held,
+            looks: self.looks,
+        }
     }
 }
 
@@ -345,6 +356,13 @@ impl Looked {
             bytes: 0,
             finding,
         }
+    }
+}
+
+fn bounds(data: &PartitionData) -> Bounds {
+    Bounds {
+        start: data.log_start_offset,
+        end: data.high_watermark,
     }
 }
 

@@ -1,0 +1,166 @@
+//! Connections over a pipe in memory: whatever arrives, a connection ends or goes on, and nothing panics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+use firth_broker::{Broker, Clock};
+use firth_kafka_codec::SERVED;
+use firth_log::Engine;
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+use super::*;
+use crate::config::Config;
+use crate::server::Server;
+
+const NOW_MS: i64 = 1_800_000_000_000;
+
+async fn client() -> Client {
+    let random: Arc<dyn Fn() -> [u8; 16] + Send + Sync> = Arc::new(|| [1; 16]);
+    let environment = firth_log::Environment {
+        wall_ms: Arc::new(|| NOW_MS),
+        random: random.clone(),
+        on_failure: Arc::new(|reason| panic!("{reason}")),
+    };
+    let engine = Engine::memory(environment, firth_log::Options::default());
+    let clock = Clock::new(|| NOW_MS, || Duration::ZERO);
+    let environment = firth_broker::Environment { clock, random };
+    let broker = Broker::open(engine, firth_broker::Config::default(), environment)
+        .await
+        .unwrap();
+    let new = firth_broker::NewTopic {
+        name: "t".to_owned(),
+        partitions: Some(2),
+        configs: Vec::new(),
+    };
+    broker.create_topic(new).await.unwrap();
+    let config = Config {
+        frame_bytes_max: 1 << 20,
+        ..Config::default()
+    };
+    Server::new(broker, config).client("127.0.0.1:9092".parse().unwrap())
+}
+
+/// Feeds a connection, which may answer or close; then its end is awaited.
+async fn feed(client: &Client, chunks: &[Vec<u8>]) -> (Closed, usize) {
+    let (ours, theirs) = duplex(4096);
+    let (mut reader, mut writer) = tokio::io::split(ours);
+    let connection = run(theirs, client.clone(), std::future::pending());
+    let writing = async {
+        for chunk in chunks {
+            if writer.write_all(chunk).await.is_err() {
+                break;
+            }
+        }
+        let _ = writer.shutdown().await;
+    };
+    let reading = async {
+        let mut answered = Vec::new();
+        let _ = reader.read_to_end(&mut answered).await;
+        answered.len()
+    };
+    let (closed, (), answered) = tokio::join!(connection, writing, reading);
+    (closed, answered)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
+}
+
+/// A frame with a good header, so that the rest meets the decoders and the handlers.
+fn frame(api: usize, version: i16, body: &[u8]) -> Vec<u8> {
+    let served = SERVED[api % SERVED.len()];
+    let versions = served.version_max - served.version_min + 1;
+    let version = served.version_min + version.rem_euclid(versions);
+    let mut bytes = BytesMut::new();
+    bytes.put_i32(0);
+    bytes.put_i16(served.api_key.as_i16());
+    bytes.put_i16(version);
+    bytes.put_i32(7);
+    bytes.put_i16(-1);
+    if served.api_key.is_flexible(version) {
+        bytes.put_u8(0);
+    }
+    bytes.put_slice(body);
+    let size = i32::try_from(bytes.len() - 4).unwrap();
+    bytes[..4].copy_from_slice(&size.to_be_bytes());
+    bytes.to_vec()
+}
+
+/// Bytes as bodies have them: small numbers, names that exist, and noise.
+fn body() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => Just(vec![0]),
+        3 => Just(vec![0xff, 0xff, 0xff, 0xff]),
+        3 => Just(vec![0, 0, 0, 1]),
+        3 => Just(vec![0, 1, b't']),
+        3 => Just(vec![2, b't']),
+        2 => Just(vec![2]),
+        1 => proptest::collection::vec(any::<u8>(), 0..70),
+    ];
+    proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn arbitrary_bytes_end_a_connection_at_most(chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 0..6)) {
+        runtime().block_on(async {
+            feed(&client().await, &chunks).await;
+        });
+    }
+
+    #[test]
+    fn arbitrary_bodies_end_a_connection_at_most(
+        frames in proptest::collection::vec((any::<usize>(), any::<i16>(), body()), 1..20),
+    ) {
+        runtime().block_on(async {
+            let client = client().await;
+            let chunks: Vec<_> = frames.iter().map(|(api, version, body)| frame(*api, *version, body)).collect();
+            feed(&client, &chunks).await;
+            assert_eq!(client.server.broker.memory().bytes_reserved(), 0, "all memory is given back");
+        });
+    }
+}
+
+#[test]
+fn an_idle_connection_has_no_buffers_and_is_small() {
+    runtime().block_on(async {
+        let client = client().await;
+        let (ours, theirs) = duplex(1 << 20);
+        let (mut reader, mut writer) = tokio::io::split(ours);
+        let mut connection = Connection::new(theirs, client);
+        let request = frame(
+            SERVED
+                .iter()
+                .position(|s| s.api_key == ApiKey::ApiVersions)
+                .unwrap(),
+            0,
+            &[],
+        );
+        writer.write_all(&request.repeat(100)).await.unwrap();
+        let mut answers = vec![0; 100 * 60];
+        tokio::select! {
+            closed = poll_fn(|cx| connection.poll(cx)) => panic!("{closed}"),
+            read = reader.read_exact(&mut answers) => read.unwrap(),
+        };
+        poll_fn(|cx| {
+            assert!(connection.poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(
+            (connection.input.capacity(), connection.encoded.capacity()),
+            (0, 0)
+        );
+        assert!(connection.output.is_empty() && connection.replies.is_empty());
+        let bytes = size_of_val(&run(connection.stream, connection.client, async {}));
+        assert!(bytes < 2048, "a connection takes {bytes} bytes");
+    });
+}
