@@ -1,1 +1,72 @@
-fn main() {}
+//! The binary `firth`: settings, listeners, wiring and shutdown of the broker, and the commands that talk to one.
+//!
+//! Invariants:
+//! - A setting is declared once (`settings.rs`); flags, environment, file and documentation follow from that.
+//! - Standard output is for results and the banner, standard error for the log and errors. Errors have no backtrace.
+//! - Exit codes: 0 success, 1 failure, 2 wrong usage, 74 the storage failed, 130 stopped by a second signal.
+//!
+//! Absent: daemonizing, log files and restarts, which are the init system's.
+
+mod client;
+mod cmd;
+mod environment;
+mod listen;
+mod nearest;
+mod settings;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// One message broker for Kafka clients: durable, one binary, no configuration needed.
+///
+/// Start it with `firth serve`, and point any Kafka client at localhost:9092.
+#[derive(Parser)]
+#[command(name = "firth", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the broker
+    Serve(cmd::serve::Args),
+    /// Create, list, describe and delete topics
+    #[command(subcommand)]
+    Topic(cmd::topic::Command),
+    /// Send lines from standard input as records
+    Produce(cmd::produce::Args),
+    /// Print records
+    Consume(cmd::consume::Args),
+    /// Check the data directory of a broker that does not run; nothing in it is changed
+    Doctor(cmd::doctor::Args),
+    /// Print the documentation of the settings
+    #[command(hide = true)]
+    Settings,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => cmd::serve::run(args),
+        Command::Topic(command) => cmd::topic::run(command),
+        Command::Produce(args) => cmd::produce::run(args),
+        Command::Consume(args) => cmd::consume::run(args),
+        Command::Doctor(args) => cmd::doctor::run(args),
+        Command::Settings => cmd::settings::run(),
+    };
+    outcome.unwrap_or_else(|error| {
+        if is_broken_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("firth: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Who reads our output has seen enough, as `head` does.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    kind == Some(std::io::ErrorKind::BrokenPipe)
+}

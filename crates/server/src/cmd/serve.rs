@@ -1,0 +1,319 @@
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Arg, ArgAction, ArgMatches};
+use firth_admin::{Admin, Health};
+use firth_broker::{Broker, Environment};
+use firth_log::file::disk::{Disk, Lock};
+use firth_log::{Engine, Options};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tracing_subscriber::EnvFilter;
+
+use crate::environment;
+use crate::listen::bind;
+use crate::settings::{self, Durability, Given, SETTINGS, Setting, Settings};
+
+mod banner;
+
+/// The file in the data directory that says who uses it.
+pub(crate) const LOCK_FILE: &str = "LOCK";
+/// Of BSD's sysexits, "an error occurred while doing I/O".
+const EXIT_STORAGE_FAILED: i32 = 74;
+/// As of a process that SIGINT ended.
+const EXIT_SECOND_SIGNAL: i32 = 130;
+/// How long requests in flight may take when the broker stops.
+const DRAIN_MS_MAX: u64 = 5000;
+
+/// The flags of the settings, `--config` and `--json`.
+pub(crate) struct Args {
+    flags: Vec<Given>,
+    config: Option<PathBuf>,
+    json: bool,
+}
+
+impl clap::Args for Args {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let config = Arg::new("config").long("config").value_name("FILE");
+        let config = config.value_parser(clap::value_parser!(PathBuf));
+        let config = config.help("The file with settings [default: firth.toml, if it is there]");
+        let json = Arg::new("json").long("json").action(ArgAction::SetTrue);
+        let json = json.help("Print the banner as one line of JSON");
+        command.args(SETTINGS.iter().map(flag)).arg(config).arg(json)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Args::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for Args {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Args, clap::Error> {
+        let given = |setting: &'static Setting| {
+            let text = matches.get_one::<String>(setting.key)?.clone();
+            Some(Given { setting, text })
+        };
+        Ok(Args {
+            flags: SETTINGS.iter().filter_map(given).collect(),
+            config: matches.get_one("config").cloned(),
+            json: matches.get_flag("json"),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Args::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn flag(setting: &'static Setting) -> Arg {
+    let help = format!(
+        "{} [default: {}]",
+        setting.documentation.replace('`', ""),
+        setting.default
+    );
+    let arg = Arg::new(setting.key)
+        .long(setting.flag())
+        .help(help)
+        .action(ArgAction::Set);
+    if setting.is_switch() {
+        arg.num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_name("true|false")
+    } else {
+        arg.value_name(setting.value_name)
+    }
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let settings = settings::load(args.config.as_deref(), std::env::vars(), &args.flags)?;
+    let filter =
+        EnvFilter::try_new(&settings.log).map_err(|error| anyhow!("log is {:?}: {error}", settings.log))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    refuse_strangers(&settings)?;
+    raise_file_limit();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores)
+        .thread_name("firth-worker")
+        .enable_all()
+        .build()
+        .context("the system refuses the threads of the runtime")?;
+    runtime.block_on(serve(&settings, args.json))
+}
+
+/// Nobody is asked who he is yet, so only this machine may connect unless the operator says otherwise.
+fn refuse_strangers(settings: &Settings) -> Result<()> {
+    for (name, listen) in [("kafka", &settings.kafka), ("http", &settings.http)] {
+        if let Some(address) = listen.beyond_loopback()
+            && !settings.insecure
+        {
+            bail!(
+                "refusing to listen on {address} (--{name}): there is no authentication yet, so whoever reaches it \
+                 may read and write everything; add --insecure if that is meant"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Many systems give 1024 descriptors although they allow more, and each connection takes one.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    ) {
+        tracing::warn!(%error, "the limit of open files stays at {:?}", limit.current);
+    }
+}
+
+/// What runs, and must end in this order: listeners, broker, engine, lock.
+struct Running {
+    listeners: JoinSet<()>,
+    stop: watch::Sender<bool>,
+    broker: Broker,
+    engine: Engine,
+    _lock: Lock,
+}
+
+async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
+    let mut signals = Signals::new()?;
+    // A port that is taken is found out before the data is touched. Clients that connect already wait.
+    let kafka = bind("kafka", &settings.kafka)?;
+    let http = bind("http", &settings.http)?;
+    let failed = Arc::new(Notify::new());
+    let health = Health::default();
+    let (engine, lock) = open_engine(settings, &health, &failed)?;
+    let broker = open_broker(settings, engine.clone()).await?;
+
+    let addresses = banner::Addresses {
+        kafka: addresses(&kafka)?,
+        http: addresses(&http)?,
+    };
+    let (stop, stopping) = watch::channel(false);
+    let mut listeners = JoinSet::new();
+    let server = firth_kafka::Server::new(broker.clone(), kafka_config(settings));
+    let metrics = (!kafka.is_empty()).then(|| server.metrics());
+    for listener in kafka {
+        let (server, stopping) = (server.clone(), stopping.clone());
+        listeners.spawn(async move { server.serve(listener, stopping).await });
+    }
+    for listener in http {
+        let admin = Admin {
+            broker: broker.clone(),
+            health: health.clone(),
+            kafka: metrics.clone(),
+        };
+        listeners.spawn(firth_admin::serve(listener, admin, stopping.clone()));
+    }
+    banner::print(settings, &addresses, json)?;
+
+    let running = Running {
+        listeners,
+        stop,
+        broker,
+        engine,
+        _lock: lock,
+    };
+    tokio::select! {
+        biased;
+        () = failed.notified() => {
+            // Nothing may be answered any more, so nothing is drained and nobody waited for.
+            std::process::exit(EXIT_STORAGE_FAILED);
+        }
+        name = signals.next() => tracing::info!("stopping on {name}; a second signal stops at once"),
+    }
+    tokio::select! {
+        () = running.end() => {}
+        () = failed.notified() => std::process::exit(EXIT_STORAGE_FAILED),
+        _ = signals.next() => std::process::exit(EXIT_SECOND_SIGNAL),
+    }
+    match health.failure() {
+        Some(_) => std::process::exit(EXIT_STORAGE_FAILED),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+impl Running {
+    async fn end(mut self) {
+        self.stop.send_replace(true);
+        while let Some(ended) = self.listeners.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a listener did not end well");
+            }
+        }
+        self.broker.shutdown().await;
+        let engine = self.engine;
+        if let Err(error) = tokio::task::spawn_blocking(move || engine.close()).await {
+            tracing::error!(%error, "the engine did not end well");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+fn open_engine(settings: &Settings, health: &Health, failed: &Arc<Notify>) -> Result<(Engine, Lock)> {
+    let path = settings.data.display();
+    let disk = Disk::open(&settings.data).with_context(|| {
+        format!("cannot open the data directory {path}; choose another one with --data DIR")
+    })?;
+    let lock = disk.lock(LOCK_FILE).with_context(|| {
+        format!("cannot use the data directory {path}; stop the other process, or choose another one with --data DIR")
+    })?;
+    let (health, failed) = (health.clone(), failed.clone());
+    let on_failure = move |reason: &str| {
+        tracing::error!(
+            reason,
+            "ALARM: the storage failed; nothing more is acknowledged, and the broker exits"
+        );
+        health.fail(reason);
+        failed.notify_one();
+    };
+    let environment = firth_log::Environment {
+        wall_ms: Arc::new(environment::wall_ms),
+        random: environment::random()?,
+        on_failure: Arc::new(on_failure),
+    };
+    let options = Options {
+        durability: match settings.durability {
+            Durability::Disk => firth_log::Durability::Disk,
+            Durability::Os => firth_log::Durability::Os,
+        },
+        wal_bytes_max: settings.wal_limit.map(|limit| limit.0),
+        ..Options::default()
+    };
+    let engine = Engine::open(Arc::new(disk), environment, options)
+        .with_context(|| format!("cannot start from the data directory {path}"))?;
+    Ok((engine, lock))
+}
+
+async fn open_broker(settings: &Settings, engine: Engine) -> Result<Broker> {
+    let config = firth_broker::Config {
+        auto_create_topics: settings.auto_create_topics,
+        num_partitions: settings.num_partitions,
+        memory_bytes: usize::try_from(settings.request_memory.0).unwrap_or(usize::MAX),
+        retention_check_interval: Duration::from_millis(settings.retention_check_interval_ms),
+    };
+    let environment = Environment {
+        clock: environment::clock(),
+        random: environment::random()?,
+    };
+    Broker::open(engine, config, environment)
+        .await
+        .with_context(|| format!("cannot start from the data directory {}", settings.data.display()))
+}
+
+fn kafka_config(settings: &Settings) -> firth_kafka::Config {
+    firth_kafka::Config {
+        advertise: settings
+            .advertise
+            .clone()
+            .map(|advertise| (advertise.host, advertise.port)),
+        drain_ms_max: DRAIN_MS_MAX,
+        ..firth_kafka::Config::default()
+    }
+}
+
+fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>> {
+    Ok(listeners
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?)
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

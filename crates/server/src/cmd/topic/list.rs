@@ -1,0 +1,51 @@
+use std::io::{Write, stdout};
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::client::Client;
+use crate::cmd::Server;
+use crate::table::table;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Print one JSON object for each topic
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub(super) async fn run(args: Args) -> Result<()> {
+    let mut client = Client::connect(&args.server.server).await?;
+    let mut topics = client.metadata(None).await?.topics;
+    topics.sort_by(|a, b| a.name.as_deref().cmp(&b.name.as_deref()));
+    if args.json {
+        for topic in topics {
+            let (name, id) = (topic.name.as_deref(), topic.topic_id.to_string());
+            writeln!(
+                stdout(),
+                "{}",
+                json!({ "name": name, "id": id, "partitions": topic.partitions.len() })
+            )?;
+        }
+        return Ok(());
+    }
+    let row = |topic: &firth_kafka_codec::MetadataResponseTopic| {
+        let name = topic.name.as_deref().unwrap_or_default().to_owned();
+        vec![
+            name,
+            topic.partitions.len().to_string(),
+            topic.topic_id.to_string(),
+        ]
+    };
+    write!(
+        stdout(),
+        "{}",
+        table(
+            &["name", "partitions", "id"],
+            &topics.iter().map(row).collect::<Vec<_>>()
+        )
+    )?;
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! The settings of `firth serve`: one row gives a setting's flag, environment variable, file key, default and
+//! documentation. Flags go before the environment, the environment before the file.
+
+mod load;
+mod value;
+
+pub(crate) use load::{Given, load};
+pub(crate) use value::{ByteCount, Durability, HostPort, Listen};
+
+use std::path::PathBuf;
+
+use value::Value;
+
+/// A row of the table.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// The key in the file, with underscores.
+    pub key: &'static str,
+    /// What stands for the value in the documentation; empty for a switch.
+    pub value_name: &'static str,
+    pub default: &'static str,
+    pub documentation: &'static str,
+    set: fn(&mut Settings, &str) -> Result<(), String>,
+}
+
+impl Setting {
+    /// The flag without its dashes.
+    pub(crate) fn flag(&self) -> String {
+        self.key.replace('_', "-")
+    }
+
+    pub(crate) fn environment_variable(&self) -> String {
+        format!("FIRTH_{}", self.key.to_uppercase())
+    }
+
+    pub(crate) fn is_switch(&self) -> bool {
+        self.value_name.is_empty()
+    }
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])* $key:ident: $type:ty, $value_name:literal, $default:literal;)*) => {
+        #[derive(Clone, Debug)]
+        pub(crate) struct Settings {
+            $($(#[doc = $doc])* pub $key: $type,)*
+        }
+
+        impl Default for Settings {
+            fn default() -> Settings {
+                Settings { $($key: <$type as Value>::parse($default).expect("a test parses all defaults"),)* }
+            }
+        }
+
+        pub(crate) static SETTINGS: &[Setting] = &[$(Setting {
+            key: stringify!($key),
+            value_name: $value_name,
+            default: $default,
+            documentation: concat!($($doc),*).trim_ascii(),
+            set: |settings, text| {
+                settings.$key = <$type as Value>::parse(text)?;
+                Ok(())
+            },
+        },)*];
+    };
+}
+
+settings! {
+    /// The directory that holds everything; created if it is missing.
+    data: PathBuf, "DIR", "./firth-data";
+    /// Where Kafka clients connect. `localhost` is both IPv4 and IPv6, port 0 picks a free one, `off` switches it off.
+    kafka: Listen, "HOST:PORT", "localhost:9092";
+    /// Where `/metrics` and `/healthz` are served. As for `kafka`.
+    http: Listen, "HOST:PORT", "localhost:15672";
+    /// When a record is acknowledged: `disk` after it was flushed, `os` after it was given to the operating system, which may lose it with the machine's power.
+    durability: Durability, "disk|os", "disk";
+    /// Bytes of the write-ahead log at most; `auto` is the smaller of 1 GiB and an eighth of the file system.
+    wal_limit: Option<ByteCount>, "BYTES", "auto";
+    /// What clients are told to connect to; `auto` is the address that each of them used.
+    advertise: Option<HostPort>, "HOST:PORT", "auto";
+    /// Listen on other addresses than loopback although anyone who reaches them may read and write everything.
+    insecure: bool, "", "false";
+    /// Whether a client that asks for a topic which does not exist thereby creates it.
+    auto_create_topics: bool, "true|false", "true";
+    /// Partitions of a topic whose creator names no number.
+    num_partitions: u32, "N", "1";
+    /// Bytes that requests in flight may hold together.
+    request_memory: ByteCount, "BYTES", "256MiB";
+    /// Milliseconds between two looks for records that retention may delete.
+    retention_check_interval_ms: u64, "MS", "30000";
+    /// What is logged to stderr: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `firth_log=debug,info`.
+    log: String, "FILTER", "info";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_values_and_documented() {
+        let mut settings = Settings::default();
+        for setting in SETTINGS {
+            assert_eq!(
+                (setting.set)(&mut settings, setting.default),
+                Ok(()),
+                "{}",
+                setting.key
+            );
+            assert!(setting.documentation.ends_with('.'), "{}", setting.key);
+        }
+    }
+}
