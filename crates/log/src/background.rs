@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::core::{Core, Disk};
-use crate::lock::{abort, lock};
+use crate::lock::lock;
 
 /// How often `durability = "os"` flushes.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
@@ -51,10 +51,5 @@ pub(crate) fn flush(core: &Core, disk: &Disk) {
 
 /// Waits, and says whether the end was asked for.
 pub(crate) fn pause(disk: &Disk, duration: Duration) -> bool {
-    let state = lock(&disk.seal.state);
-    let waited = disk
-        .seal
-        .changed
-        .wait_timeout_while(state, duration, |state| !state.closing);
-    waited.unwrap_or_else(|_| abort()).0.closing
+    disk.seal.wait_for_close(lock(&disk.seal.state), duration).closing
 }

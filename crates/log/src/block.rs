@@ -265,6 +265,11 @@ fn decode_entry(header: &Header, bytes: &[u8]) -> Option<Entry> {
     bounded.then_some(entry)
 }
 
+/// The entry's batches in a block that is known to be as it was written.
+pub(crate) fn slice<'a>(entry: &Entry, block: &'a [u8]) -> &'a [u8] {
+    &block[entry.position as usize..(entry.position + entry.length) as usize]
+}
+
 /// The entry's batches, where their checksum is right.
 pub(crate) fn payload<'a>(entry: &Entry, block: &'a [u8]) -> Option<&'a [u8]> {
     let slice =

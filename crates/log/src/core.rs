@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
+use std::time::Duration;
 
 use crate::block::{Entry, Incarnation};
 use crate::cache::Blocks;
@@ -15,7 +16,7 @@ use crate::environment::{Environment, Options};
 use crate::file::Storage;
 use crate::file::aligned::BufferPool;
 use crate::frame::LogId;
-use crate::lock::{lock, read, write};
+use crate::lock::{abort, lock, read, write};
 use crate::meta::{Meta, Record};
 use crate::segment::{FooterCache, Segment, SegmentId};
 use crate::sequencer::{Accepting, Sequencer};
@@ -99,6 +100,14 @@ impl SealSignal {
     pub(crate) fn close(&self) {
         lock(&self.state).closing = true;
         self.changed.notify_all();
+    }
+
+    pub(crate) fn wait_for_close<'a>(
+        &'a self,
+        state: MutexGuard<'a, SealState>,
+        duration: Duration,
+    ) -> MutexGuard<'a, SealState> {
+        self.changed.wait_timeout_while(state, duration, |state| !state.closing).unwrap_or_else(|_| abort()).0
     }
 }
 

@@ -22,7 +22,8 @@ use crate::meta::{self, Record};
 use crate::producers::Producers;
 use crate::reading;
 use crate::recovery::{self, Means, OpenError, Recovered, RecoveredHead};
-use crate::sealer::Sealer;
+use crate::pacing::Pacing;
+use crate::sealer::{ENTRIES_MAX, Sealer};
 use crate::segment::FooterCache;
 use crate::sequencer::{Head, Sequencer};
 use crate::signal::Signal;
@@ -147,13 +148,16 @@ impl Engine {
         let deleted = deleted_logs(&frame);
         let mut sequencer = lock(&self.core.sequencer);
         let appended = sequencer.append(frame, &created, records, now_ms);
+        let wakes_lane = sequencer.wakes_lane();
         drop(sequencer);
+        if wakes_lane {
+            self.core.work.notify_one();
+        }
         match appended {
             Ok((mut appended, raised)) => {
                 if own_batch {
                     appended.placed.pop();
                 }
-                self.core.work.notify_one();
                 raised.raise();
                 self.remove_deleted_memory_logs(&deleted);
                 Ok(appended)
@@ -319,10 +323,9 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
         sequencer.insert(log, Head::new(view, Kind::Durable, start, next_offset, producers));
     }
     let next_log = recovered.meta.next_log.max(LogId::FIRST_ALLOCATED.0);
-    let sealer = Sealer {
-        catalog: recovered.catalog,
-        producers: recovered.sealed_producers,
-    };
+    let memory_bytes = options.cache_bytes as u64 / 2;
+    let pacing = Pacing::new(options.segment_bytes, limits.bytes_max, memory_bytes, ENTRIES_MAX);
+    let sealer = Sealer { catalog: recovered.catalog, producers: recovered.sealed_producers, pacing };
     let disk = Disk {
         wal: Wal::new(
             storage.clone(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::block;
 use crate::core::{Core, Disk, Written};
 use crate::lock::{abort, lock};
-use crate::sequencer::{Gathering, Take};
+use crate::sequencer::{BLOCK_BYTES_TARGET, Gathering, Take, Waiting};
 use crate::stats::Counters;
 use crate::stored::{Place, StoredBlock};
 
@@ -52,7 +52,11 @@ fn next_block(core: &Core, disk: &Disk) -> Option<(Gathering, Place)> {
     loop {
         match wait_for_work(core, disk, disk.wal.room()) {
             Work::Stop => return None,
-            Work::NeedsFile(bytes) => disk.wal.next_file(bytes)?,
+            Work::NeedsFile(bytes) => {
+                // The WAL may be full, which only sealing changes.
+                disk.seal.want();
+                disk.wal.next_file(bytes)?;
+            }
             Work::Write(gathering) => {
                 let place = disk.wal.reserve(gathering.file_bytes(), gathering.lsn);
                 return Some((gathering, place));
@@ -82,12 +86,12 @@ fn wait_for_work(core: &Core, disk: &Disk, room: u64) -> Work {
             return Work::Stop;
         }
         (sequencer, idle_for_long) = if unrecorded {
-            let (sequencer, timeout) = core
-                .work
-                .wait_timeout(sequencer, IDLE)
-                .unwrap_or_else(|_| abort());
+            sequencer.lane_waits(Waiting::ForWorkOrIdleness);
+            let waited = core.work.wait_timeout(sequencer, IDLE);
+            let (sequencer, timeout) = waited.unwrap_or_else(|_| abort());
             (sequencer, timeout.timed_out())
         } else {
+            sequencer.lane_waits(Waiting::ForWork);
             (core.work.wait(sequencer).unwrap_or_else(|_| abort()), false)
         };
     }
@@ -113,6 +117,7 @@ fn write(core: &Core, disk: &Disk, lane: usize, gathering: Gathering, place: Pla
 
     let written_bytes = buffer.len();
     Counters::add(&core.counters.commits, 1);
+    Counters::add(&core.counters.full_blocks, u64::from(bytes >= BLOCK_BYTES_TARGET / 2));
     Counters::add(&core.counters.wal_written_bytes, written_bytes as u64);
     Counters::add(&core.counters.batches, batches);
     Counters::add(&core.counters.batch_bytes, bytes as u64);

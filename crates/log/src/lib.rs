@@ -27,6 +27,7 @@ mod frame;
 mod lane;
 mod lock;
 mod meta;
+mod pacing;
 mod producers;
 mod reading;
 mod recovery;

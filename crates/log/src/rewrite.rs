@@ -7,16 +7,15 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use firth_batch::Batches;
 
-use crate::block::Entry;
+use crate::block::{self, Entry};
 use crate::core::Core;
 use crate::file::Mode;
 use crate::frame::LogId;
 use crate::producers::Producers;
 use crate::segment::{Footer, SegmentId, Source, Writer};
-use crate::stored::{Slice, StoredBlock};
+use crate::stored::{Loaded, StoredBlock};
 
 /// The windows of idempotent producers as of what is sealed.
 pub(crate) type SealedProducers = HashMap<LogId, Producers>;
@@ -24,7 +23,7 @@ pub(crate) type SealedProducers = HashMap<LogId, Producers>;
 /// One log's part of a source.
 struct Piece<'a> {
     entry: &'a Entry,
-    block: &'a Arc<StoredBlock>,
+    block: &'a Loaded,
 }
 
 /// Writes what is kept of `blocks` into the segment `id`. `None` where nothing is. `producers` take note of every batch,
@@ -36,7 +35,8 @@ pub(crate) fn rewrite(
     id: SegmentId,
     producers: &mut SealedProducers,
 ) -> io::Result<Option<Footer>> {
-    let pieces = kept(core, blocks);
+    let loaded = blocks.iter().map(|block| block.load()).collect::<io::Result<Vec<_>>>()?;
+    let pieces = kept(core, blocks, &loaded);
     if pieces.is_empty() {
         return Ok(None);
     }
@@ -47,11 +47,9 @@ pub(crate) fn rewrite(
         let log = group[0].entry.log;
         writer.begin_extent(log.0);
         for piece in group {
-            let Some(batches) = load(core, piece)? else {
-                continue;
-            };
-            note_producers(&batches, log, producers, core.now_ms());
-            writer.push(&batches)?;
+            let Some(batches) = verified(core, piece) else { continue };
+            note_producers(batches, log, producers, core.now_ms());
+            writer.push(batches)?;
         }
         if let Some(windows) = producers.get(&log).filter(|windows| !windows.is_empty()) {
             writer.producers(log.0, &windows.encode());
@@ -61,16 +59,14 @@ pub(crate) fn rewrite(
 }
 
 /// The parts that are kept, in order of their logs and offsets.
-fn kept<'a>(core: &Core, blocks: &'a [Arc<StoredBlock>]) -> Vec<Piece<'a>> {
+fn kept<'a>(core: &Core, blocks: &'a [Arc<StoredBlock>], loaded: &'a [Loaded]) -> Vec<Piece<'a>> {
     let mut starts: HashMap<LogId, Option<i64>> = HashMap::new();
     let mut pieces: Vec<Piece<'a>> = Vec::new();
-    for block in blocks {
+    for (block, loaded) in blocks.iter().zip(loaded) {
         for entry in &block.entries {
-            let start = starts
-                .entry(entry.log)
-                .or_insert_with(|| core.view(entry.log).map(|view| view.bounds().start));
+            let start = starts.entry(entry.log).or_insert_with(|| core.view(entry.log).map(|view| view.bounds().start));
             if start.is_some_and(|start| entry.next_offset > start) {
-                pieces.push(Piece { entry, block });
+                pieces.push(Piece { entry, block: loaded });
             }
         }
     }
@@ -79,39 +75,20 @@ fn kept<'a>(core: &Core, blocks: &'a [Arc<StoredBlock>]) -> Vec<Piece<'a>> {
     pieces
 }
 
-/// The piece's batches; `None` where the WAL has them no more as they were written, which is then quarantined.
-fn load(core: &Core, piece: &Piece<'_>) -> io::Result<Option<Bytes>> {
-    let Entry {
-        log,
-        first_offset,
-        next_offset,
-        position,
-        length,
-        crc,
-        ..
-    } = *piece.entry;
-    let place = match piece.block.slice(position, length) {
-        Slice::Memory(bytes) => return Ok(Some(bytes)),
-        Slice::Wal(place) => place,
-        Slice::Gone => {
-            return Err(io::Error::other(
-                "an unsealed block is neither in memory nor in the WAL",
-            ));
-        }
+/// The piece's batches. `None` where the WAL does not have them as they were written, which is then quarantined.
+fn verified<'a>(core: &Core, piece: &Piece<'a>) -> Option<&'a [u8]> {
+    let Entry { log, first_offset, next_offset, .. } = *piece.entry;
+    let batches = match piece.block {
+        Loaded::Memory(block) => return Some(block::slice(piece.entry, block)),
+        Loaded::Wal(block) => block::payload(piece.entry, block),
     };
-    let slice = place.read(position, length, crc)?;
-    if slice.is_none() {
+    if batches.is_none() {
         if let Some(view) = core.view(log) {
             view.quarantine(first_offset, next_offset);
         }
-        tracing::error!(
-            log = log.0,
-            first_offset,
-            next_offset,
-            "acknowledged data is damaged in the WAL; quarantined"
-        );
+        tracing::error!(log = log.0, first_offset, next_offset, "acknowledged data is damaged in the WAL; quarantined");
     }
-    Ok(slice)
+    batches
 }
 
 pub(crate) fn note_producers(batches: &[u8], log: LogId, producers: &mut SealedProducers, now_ms: i64) {

@@ -14,19 +14,23 @@ use crate::checkpoint;
 use crate::core::{Core, Disk};
 use crate::frame::LogId;
 use crate::lock::{abort, lock, read, write};
+use crate::pacing::{Decision, Pacing, Situation};
 use crate::rewrite::{self, SealedProducers};
 use crate::segment::{self, Footer, Segment, SegmentId, Source};
 use crate::stats::Counters;
 use crate::view::SealedExtent;
 
 /// More slices of logs than this are sealed together, so that the index of what is unsealed stays bounded.
-const ENTRIES_MAX: usize = 256 * 1024;
+pub(crate) const ENTRIES_MAX: usize = 256 * 1024;
+/// How soon a deferred sealing is looked at again.
+const DEFER: Duration = Duration::from_millis(50);
 /// How often a full disk is looked at again.
 const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Sealer {
     pub(crate) catalog: Catalog,
     pub(crate) producers: SealedProducers,
+    pub(crate) pacing: Pacing,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +58,13 @@ impl Error {
 impl Sealer {
     /// Runs until the engine is closed or a flush fails.
     pub(crate) fn run(mut self, core: &Core, disk: &Disk) {
-        while wait(core, disk) {
+        while self.wait(core, disk) {
             match self.seal(core, disk) {
-                Ok(()) => core.set_disk_full(false),
+                Ok(bytes) => {
+                    core.set_disk_full(false);
+                    let unsealed_bytes = core.counters.unsealed_bytes.load(Ordering::Relaxed);
+                    disk.wal.sealed(bytes, self.pacing.throttles(unsealed_bytes));
+                }
                 Err(error) if error.is_full_disk() => {
                     core.set_disk_full(true);
                     if pause(disk, FULL_DISK_RETRY) {
@@ -68,10 +76,33 @@ impl Sealer {
         }
     }
 
-    /// Seals one span.
-    fn seal(&mut self, core: &Core, disk: &Disk) -> Result<(), Error> {
+    /// Waits until something is to be sealed. False at the end.
+    fn wait(&mut self, core: &Core, disk: &Disk) -> bool {
+        let mut state = lock(&disk.seal.state);
+        loop {
+            if state.closing {
+                return false;
+            }
+            let situation = Situation {
+                unsealed_bytes: core.counters.unsealed_bytes.load(Ordering::Relaxed),
+                unsealed_entries: lock(&disk.blocks).unsealed_entries(),
+                full_blocks: core.counters.full_blocks.load(Ordering::Relaxed),
+                exhausted: disk.wal.is_exhausted(),
+            };
+            state = match self.pacing.decide(situation) {
+                Decision::Seal => return true,
+                Decision::Wait => disk.seal.changed.wait(state).unwrap_or_else(|_| abort()),
+                // Every block of the burst would end this wait; only the end does.
+                Decision::Defer => disk.seal.wait_for_close(state, DEFER),
+            };
+        }
+    }
+
+    /// Seals one span, and says how many bytes it had.
+    fn seal(&mut self, core: &Core, disk: &Disk) -> Result<u64, Error> {
         let span = lock(&disk.blocks).span(core.options.segment_bytes);
-        let Some(last) = span.last() else { return Ok(()) };
+        let Some(last) = span.last() else { return Ok(0) };
+        let bytes = span.iter().map(|block| block.payload_bytes).sum();
         let (id, source) = {
             let publisher = lock(&disk.publisher);
             let source = Source {
@@ -108,7 +139,7 @@ impl Sealer {
         drop((span, gone));
         disk.wal.recycle(source.last_lsn);
         disk.count(&core.counters);
-        Ok(())
+        Ok(bytes)
     }
 
     fn expire_producers(&mut self, core: &Core) {
@@ -206,22 +237,5 @@ fn remove(disk: &Disk, dead: &[SegmentId]) -> io::Result<()> {
         Ok(())
     } else {
         disk.storage.sync_dir(segment::DIRECTORY)
-    }
-}
-
-/// Waits until there is something to seal. False at the end.
-fn wait(core: &Core, disk: &Disk) -> bool {
-    let mut state = lock(&disk.seal.state);
-    loop {
-        if state.closing {
-            return false;
-        }
-        let entries = lock(&disk.blocks).unsealed_entries();
-        let unsealed = core.counters.unsealed_bytes.load(Ordering::Relaxed);
-        let pressing = disk.wal.is_exhausted() && unsealed > 0;
-        if unsealed >= core.options.segment_bytes || entries >= ENTRIES_MAX || pressing {
-            return true;
-        }
-        state = disk.seal.changed.wait(state).unwrap_or_else(|_| abort());
     }
 }

@@ -20,15 +20,17 @@ use crate::stored::StoredBlock;
 use crate::view::{Raised, TailExtent, View};
 
 /// A block that has gathered this much is complete: longer ones would not be written faster, only later.
-const BLOCK_BYTES_TARGET: usize = 1024 * 1024;
+pub(crate) const BLOCK_BYTES_TARGET: usize = 1024 * 1024;
 /// A second flush beside a running one pays when it has this much to carry; less waits for the running one.
-const SECOND_LANE_BYTES_MIN: usize = 64 * 1024;
+const SECOND_LANE_BYTES_MIN: usize = 256 * 1024;
 
 pub(crate) struct Sequencer {
     heads: HashMap<LogId, Head>,
     gathering: VecDeque<Gathering>,
     next_lsn: u64,
     lanes_busy: usize,
+    /// Waking a lane costs a system call, so it is done when there is something for it.
+    waiting: Waiting,
     accepting: Accepting,
     failed: bool,
 }
@@ -41,6 +43,15 @@ pub(crate) enum Accepting {
     OnlyWhatFreesSpace,
     /// A flush failed, or the engine is closed.
     No,
+}
+
+/// Whether a lane waits on the engine's condition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    No,
+    ForWork,
+    /// Not for long: there is something that recovery should be told.
+    ForWorkOrIdleness,
 }
 
 /// The writing end of a log.
@@ -100,6 +111,7 @@ impl Sequencer {
             gathering: VecDeque::new(),
             next_lsn,
             lanes_busy: 0,
+            waiting: Waiting::No,
             accepting: Accepting::Yes,
             failed: false,
         }
@@ -330,18 +342,36 @@ impl Sequencer {
 
     /// Gives a lane the next block, if one is worth a flush now and fits into `room` bytes of the current file.
     pub(crate) fn take(&mut self, room: u64) -> Take {
-        let Some(next) = self.gathering.front() else {
+        let Some(next) = self.gathering.front().filter(|_| self.is_worth_a_flush()) else {
             return Take::Nothing;
         };
-        if self.lanes_busy > 0 && next.bytes < SECOND_LANE_BYTES_MIN && self.gathering.len() == 1 {
-            return Take::Nothing;
-        }
         let bytes = next.file_bytes();
         if bytes > room {
             return Take::NeedsFile(bytes);
         }
         self.lanes_busy += 1;
         self.gathering.pop_front().map_or(Take::Nothing, Take::Block)
+    }
+
+    fn is_worth_a_flush(&self) -> bool {
+        let Some(next) = self.gathering.front() else {
+            return false;
+        };
+        self.lanes_busy == 0 || self.gathering.len() > 1 || next.bytes >= SECOND_LANE_BYTES_MIN
+    }
+
+    /// Says, once, that the lane that waits is to be woken.
+    pub(crate) fn wakes_lane(&mut self) -> bool {
+        let wakes = self.waiting != Waiting::No && self.is_worth_a_flush();
+        if wakes {
+            self.waiting = Waiting::No;
+        }
+        wakes
+    }
+
+    /// The lane that looks for work found none.
+    pub(crate) fn lane_waits(&mut self, waiting: Waiting) {
+        self.waiting = waiting;
     }
 
     /// A block without entries, which tells recovery what is durable. `None` where the current file has no room.
@@ -355,8 +385,11 @@ impl Sequencer {
         Some(gathering)
     }
 
-    pub(crate) fn lane_is_free(&mut self) {
+    /// A block was written. Says whether the lane that waits is to be woken: there is something for it, or, in an engine
+    /// that is idle now, it has to begin to count the time.
+    pub(crate) fn lane_is_free(&mut self) -> bool {
         self.lanes_busy -= 1;
+        self.wakes_lane() || (self.waiting == Waiting::ForWork && self.is_idle())
     }
 
     pub(crate) fn is_idle(&self) -> bool {

@@ -26,6 +26,8 @@ counters! {
     batch_bytes,
     /// Commit blocks written to the WAL.
     commits,
+    /// Of these, blocks that were full: producers brought more than the disk took.
+    full_blocks,
     /// Bytes of commit blocks, padding included.
     wal_written_bytes,
     /// Segments written.

@@ -38,6 +38,14 @@ pub(crate) enum Slice {
     Gone,
 }
 
+/// All of a block.
+pub(crate) enum Loaded {
+    /// As it was written.
+    Memory(Bytes),
+    /// As the WAL gives it back, to be verified.
+    Wal(Bytes),
+}
+
 impl StoredBlock {
     pub(crate) fn on_disk(lsn: u64, entries: Vec<Entry>, place: Place, buffer: Option<Bytes>) -> StoredBlock {
         let payload_bytes = entries.iter().map(|entry| u64::from(entry.length)).sum();
@@ -86,6 +94,20 @@ impl StoredBlock {
             (None, Some(place)) => Slice::Wal(place.clone()),
             (None, None) => Slice::Gone,
         }
+    }
+
+    /// The whole block, for sealing. Blocks the thread where memory does not hold it.
+    pub(crate) fn load(&self) -> io::Result<Loaded> {
+        let place = {
+            let held = lock(&self.held);
+            match (&held.buffer, &held.place) {
+                (Some(buffer), _) => return Ok(Loaded::Memory(buffer.clone())),
+                (None, place) => place.clone(),
+            }
+        };
+        let place = place.ok_or_else(|| io::Error::other("an unsealed block is neither in memory nor in the WAL"))?;
+        let length = self.entries.iter().map(|entry| entry.position as usize + entry.length as usize).max();
+        place.file.read(place.position, length.unwrap_or(0)).map(Loaded::Wal)
     }
 
     /// Gives the memory back, and says how much it was.

@@ -149,7 +149,17 @@ pub(crate) struct Ring {
     next_slot: u32,
     /// Bytes of the file that a lane waits for; 0 where none does.
     wanted_bytes: u64,
+    pace: Pace,
     closing: bool,
+}
+
+/// How fast files are handed out.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Pace {
+    #[default]
+    Free,
+    /// One file for every two that were sealed; so many bytes were sealed since the last one.
+    Earned { sealed_bytes: u64 },
 }
 
 struct Current {
@@ -172,6 +182,9 @@ impl Ring {
 
     fn take_free(&mut self, bytes: u64) -> Option<Arc<WalFile>> {
         let at = self.free.iter().position(|file| file.bytes >= bytes)?;
+        if let Pace::Earned { sealed_bytes } = &mut self.pace {
+            *sealed_bytes = sealed_bytes.checked_sub(2 * self.free[at].bytes)?;
+        }
         Some(self.free.swap_remove(at))
     }
 }
@@ -267,6 +280,17 @@ impl Wal {
                 ring.full.push_back(entry);
             }
         }
+        self.changed.notify_all();
+    }
+
+    /// A span of so many bytes was sealed. While `throttled`, a file has to be earned by sealing two.
+    pub(crate) fn sealed(&self, bytes: u64, throttled: bool) {
+        let mut ring = lock(&self.ring);
+        ring.pace = match (throttled, ring.pace) {
+            (false, _) => Pace::Free,
+            (true, Pace::Free) => Pace::Earned { sealed_bytes: bytes },
+            (true, Pace::Earned { sealed_bytes }) => Pace::Earned { sealed_bytes: sealed_bytes + bytes },
+        };
         self.changed.notify_all();
     }
 
