@@ -41,6 +41,11 @@ use crate::server::Client;
 /// Nothing is dispatched while more than this waits to be written.
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
+/// Memory for the replies to Produce that are parked, taken in pieces of this size.
+const ENCODED_BYTES: usize = 8 * 1024;
+/// Free memory in the piece below which a new one is taken.
+const ENCODED_BYTES_MIN: usize = 128;
+
 /// Serves one client until it goes or `stopping` resolves. Then what was dispatched is still answered.
 pub(crate) async fn run<S: Stream>(stream: S, client: Client, stopping: impl Future<Output = ()>) -> Closed {
     let mut connection = Connection::new(stream, client);
@@ -245,6 +250,9 @@ impl<S: Stream> Connection<S> {
         } = dispatch;
         let api_key = header.api_key;
         self.client.server.metrics.api(api_key).request(bytes);
+        if self.encoded.capacity() < ENCODED_BYTES_MIN {
+            self.encoded = BytesMut::with_capacity(ENCODED_BYTES);
+        }
         match handlers::start(&self.client, header, request, &mut self.encoded)? {
             Started::Parked(parked) => self.replies.park(bytes, parked),
             Started::Running(running) => self.replies.run(bytes, api_key, running),

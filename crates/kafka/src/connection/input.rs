@@ -22,8 +22,8 @@ const OWN_BUFFER_BYTES_STEP: usize = 1024 * 1024;
 
 /// Bytes that were received and are not taken as frames yet.
 ///
-/// It has no memory while nothing is there. A frame that came with others is a slice of a chunk that they share; a
-/// large one is read into a buffer of its own, and of it only what came with the first chunk is copied once.
+/// It has no memory while nothing is there. A frame that came with others is a slice of a chunk that they share. A large
+/// one is read into a buffer of its own; of it only what came with a chunk before is copied, once.
 pub(crate) struct Input {
     buffer: BytesMut,
     chunk_bytes: usize,
@@ -83,6 +83,12 @@ impl Input {
         if self.buffer.is_empty() {
             // The frames keep the chunk alive as long as they need it.
             self.buffer = BytesMut::new();
+        }
+        if let Some(frame) = frame
+            .as_ref()
+            .filter(|frame| frame.len() > SHARED_FRAME_BYTES_MAX)
+        {
+            self.expect_another(frame.len());
         }
         Ok(frame)
     }
@@ -152,14 +158,26 @@ impl Input {
         self.buffer = buffer;
     }
 
-    /// Reads more at once where many small frames arrive together, and little where the next one is large, because
-    /// what a chunk has of a large frame is copied.
+    /// After a large frame the next one is likely to be about as large. It then fits into one chunk, unless it is so
+    /// large that only its beginning is to be read before there is memory for it.
+    fn expect_another(&mut self, frame_bytes: usize) {
+        let expected = frame_bytes.saturating_add(frame_bytes / 8);
+        self.chunk_bytes = if expected <= CHUNK_BYTES_MAX {
+            expected
+        } else {
+            CHUNK_BYTES_MIN
+        };
+    }
+
+    /// Reads more at once where many small frames arrive together, and less where few do.
     fn adapt(&mut self, read: usize, limit: usize) {
-        let is_large = matches!(self.front(), Ok(Front::Frame { size, .. }) if size > SHARED_FRAME_BYTES_MAX);
-        if is_large || read < self.chunk_bytes / 4 {
-            self.chunk_bytes = (self.chunk_bytes / 2).max(CHUNK_BYTES_MIN);
-        } else if read == limit {
+        if matches!(self.front(), Ok(Front::Frame { size, .. }) if size > SHARED_FRAME_BYTES_MAX) {
+            return;
+        }
+        if read == limit {
             self.chunk_bytes = self.chunk_bytes.saturating_mul(2).min(CHUNK_BYTES_MAX);
+        } else if read < self.chunk_bytes / 4 {
+            self.chunk_bytes = (self.chunk_bytes / 2).max(CHUNK_BYTES_MIN);
         }
     }
 }

@@ -11,6 +11,9 @@ use tokio::io::AsyncWrite;
 /// Parts up to this size are gathered by copying: that costs less than one more slice in a vectored write.
 const GATHERED_BYTES_MAX: usize = 512;
 
+/// Memory for small parts that are written together: some dozens of replies to Produce.
+const GATHERED_BYTES: usize = 4096;
+
 /// Slices of one vectored write. Linux takes 1,024; what is larger than this is many system calls anyway.
 const SLICES_MAX: usize = 64;
 
@@ -35,6 +38,9 @@ impl Output {
         let mut parts = chain.into_parts().peekable();
         while let Some(part) = parts.next() {
             if part.len() <= GATHERED_BYTES_MAX {
+                if self.gathered.capacity() == 0 {
+                    self.gathered.reserve(GATHERED_BYTES);
+                }
                 self.gathered.extend_from_slice(&part);
                 continue;
             }

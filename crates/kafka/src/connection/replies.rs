@@ -86,7 +86,7 @@ impl Replies {
 
     fn push(&mut self, bytes: usize, state: State) {
         if self.queue.capacity() == 0 {
-            self.queue.reserve(IDLE_PLACES_MAX / 4);
+            self.queue.reserve(IDLE_PLACES_MAX);
         }
         self.bytes = self.bytes.saturating_add(bytes);
         self.queue.push_back(Pending { bytes, state });
