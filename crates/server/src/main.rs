@@ -12,6 +12,7 @@ mod cmd;
 mod environment;
 mod listen;
 mod nearest;
+mod overlay;
 mod settings;
 mod table;
 

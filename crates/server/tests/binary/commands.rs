@@ -1,0 +1,148 @@
+use crate::broker::Broker;
+
+fn error(broker: &Broker, arguments: &[&str], input: &str) -> String {
+    let output = broker.command(arguments, input);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn topics_are_created_listed_described_and_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start(directory.path());
+    let created = [
+        "topic",
+        "create",
+        "flights",
+        "--partitions",
+        "3",
+        "--config",
+        "retention.ms=-1",
+    ];
+    assert!(
+        broker
+            .succeed(&created, "")
+            .starts_with("created flights (3 partitions, id ")
+    );
+    assert!(error(&broker, &created, "").contains("TOPIC_ALREADY_EXISTS"));
+    broker.succeed(&["topic", "create", "a.b"], "");
+    assert!(error(&broker, &["topic", "create", "a_b"], "").contains("collides with topic a.b"));
+    let refused = error(
+        &broker,
+        &["topic", "create", "c", "--config", "cleanup.policy=compact"],
+        "",
+    );
+    assert!(refused.contains("INVALID_CONFIG"), "{refused}");
+
+    let list = broker.succeed(&["topic", "list"], "");
+    let names: Vec<_> = list
+        .lines()
+        .skip(1)
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(names, ["a.b", "flights"]);
+    let json = broker.succeed(&["topic", "list", "--json"], "");
+    assert!(
+        json.lines().all(|line| line.starts_with('{')) && json.contains("\"partitions\":3"),
+        "{json}"
+    );
+
+    broker.succeed(&["produce", "flights", "--partition", "1"], "x\ny\n");
+    let described = broker.succeed(&["topic", "describe", "flights"], "");
+    let row: Vec<_> = described.lines().nth(3).unwrap().split_whitespace().collect();
+    assert_eq!(row, ["1", "0", "2", "2"], "{described}");
+
+    broker.succeed(&["topic", "delete", "flights"], "");
+    let absent = error(&broker, &["topic", "describe", "flights"], "");
+    assert!(absent.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{absent}");
+}
+
+#[test]
+fn lines_come_back_with_every_compression() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start(directory.path());
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let topic = format!("t-{codec}");
+        let lines: String = (0..20_000)
+            .map(|index| format!("line {index} of many\n"))
+            .collect();
+        broker.succeed(&["produce", &topic, "--compression", codec], &lines);
+        assert_eq!(
+            broker.succeed(&["consume", &topic, "--exit"], ""),
+            lines,
+            "{codec}"
+        );
+    }
+}
+
+#[test]
+fn keys_choose_partitions_and_are_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start(directory.path());
+    broker.succeed(&["topic", "create", "t", "--partitions", "4"], "");
+    let lines: String = (0..100)
+        .map(|index| format!("key{}=value{index}\n", index % 7))
+        .collect();
+    broker.succeed(&["produce", "t", "--key-separator", "="], &lines);
+    let mut seen = Vec::new();
+    for partition in ["0", "1", "2", "3"] {
+        let part = [
+            "consume",
+            "t",
+            "--partition",
+            partition,
+            "--exit",
+            "--key-separator",
+            "=",
+        ];
+        let part = broker.succeed(&part, "");
+        for key in (0..7).map(|index| format!("key{index}=")) {
+            let of_key = |text: &str| text.lines().filter(|line| line.starts_with(&key)).count();
+            let here = of_key(&part);
+            assert!(
+                here == 0 || here == of_key(&lines),
+                "{key} is in several partitions"
+            );
+        }
+        seen.extend(part.lines().map(str::to_owned));
+    }
+    let mut sent: Vec<_> = lines.lines().map(str::to_owned).collect();
+    seen.sort();
+    sent.sort();
+    assert_eq!(seen, sent);
+    assert!(error(&broker, &["produce", "t", "--key-separator", "="], "no key\n").contains("no key"));
+}
+
+#[test]
+fn consuming_starts_where_it_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start(directory.path());
+    broker.succeed(&["produce", "t"], "a\nb\n");
+    let second = broker.succeed(&["consume", "t", "-n", "1", "--from", "1", "--json"], "");
+    assert!(
+        second.contains("\"value\":\"b\"") && second.contains("\"offset\":1"),
+        "{second}"
+    );
+    let (_, rest) = second.split_once("\"timestamp\":").unwrap();
+    let timestamp: i64 = rest
+        .split(|c: char| !c.is_ascii_digit())
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let later = format!("@{}", timestamp + 1);
+    assert_eq!(
+        broker.succeed(&["consume", "t", "--exit", "--from", &later], ""),
+        ""
+    );
+    assert_eq!(
+        broker.succeed(&["consume", "t", "--exit", "--from", "@0"], ""),
+        "a\nb\n"
+    );
+    assert_eq!(
+        broker.succeed(&["consume", "t", "--exit", "--from", "end"], ""),
+        ""
+    );
+    assert!(error(&broker, &["consume", "t", "--from", "3"], "").contains("OFFSET_OUT_OF_RANGE"));
+    assert!(error(&broker, &["consume", "absent"], "").contains("firth topic create"));
+}
