@@ -18,6 +18,7 @@ pub fn run(bytes: &[u8]) {
         ApiKey::Produce => round_trip::<ProduceRequest>(version, &frame),
         ApiKey::Fetch => round_trip::<FetchRequest>(version, &frame),
         ApiKey::ListOffsets => round_trip::<ListOffsetsRequest>(version, &frame),
+        ApiKey::FindCoordinator => round_trip::<FindCoordinatorRequest>(version, &frame),
         ApiKey::Metadata => round_trip::<MetadataRequest>(version, &frame),
         ApiKey::ApiVersions => round_trip::<ApiVersionsRequest>(version, &frame),
         ApiKey::CreateTopics => round_trip::<CreateTopicsRequest>(version, &frame),

@@ -176,6 +176,9 @@ apis! {
     1 Fetch [4..=17, flexible 12] FetchRequest FetchResponse,
     2 ListOffsets [1..=11, flexible 6] ListOffsetsRequest ListOffsetsResponse,
     3 Metadata [0..=13, flexible 9] MetadataRequest MetadataResponse,
+    /// There are no groups yet. librdkafka derives from version 0 that the broker reads LZ4, and without it silently sends
+    /// uncompressed batches. Transactional producers need version 1, and so learn at once that there are none.
+    10 FindCoordinator [0..=0, flexible 3] FindCoordinatorRequest FindCoordinatorResponse,
     18 ApiVersions [0..=4, flexible 3] ApiVersionsRequest ApiVersionsResponse,
     19 CreateTopics [2..=7, flexible 5] CreateTopicsRequest CreateTopicsResponse,
     20 DeleteTopics [1..=6, flexible 4] DeleteTopicsRequest DeleteTopicsResponse,

@@ -144,6 +144,7 @@ agrees! {
     delete_records: DeleteRecordsRequest DeleteRecordsResponse,
     delete_topics: DeleteTopicsRequest DeleteTopicsResponse,
     fetch: FetchRequest FetchResponse,
+    find_coordinator: FindCoordinatorRequest FindCoordinatorResponse,
     init_producer_id: InitProducerIdRequest InitProducerIdResponse,
     list_offsets: ListOffsetsRequest ListOffsetsResponse,
     metadata: MetadataRequest MetadataResponse,

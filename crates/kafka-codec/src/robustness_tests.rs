@@ -74,6 +74,7 @@ proptest! {
         attack_all_versions::<DeleteRecordsRequest>(seed);
         attack_all_versions::<DeleteTopicsRequest>(seed);
         attack_all_versions::<FetchRequest>(seed);
+        attack_all_versions::<FindCoordinatorRequest>(seed);
         attack_all_versions::<InitProducerIdRequest>(seed);
         attack_all_versions::<ListOffsetsRequest>(seed);
         attack_all_versions::<MetadataRequest>(seed);

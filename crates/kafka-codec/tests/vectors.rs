@@ -90,6 +90,7 @@ fn answers_of_kafka_s_schemas_are_read_and_written_again_byte_for_byte() {
             ApiKey::Produce => check::<ProduceRequest>(vector),
             ApiKey::Fetch => check::<FetchRequest>(vector),
             ApiKey::ListOffsets => check::<ListOffsetsRequest>(vector),
+            ApiKey::FindCoordinator => check::<FindCoordinatorRequest>(vector),
             ApiKey::Metadata => check::<MetadataRequest>(vector),
             ApiKey::ApiVersions if vector.frame[4..6] == [0, 35] => {
                 let (_, response) =

@@ -6,6 +6,7 @@ mod create_topics;
 mod delete_records;
 mod delete_topics;
 mod fetch;
+mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
@@ -54,6 +55,9 @@ pub(crate) fn start(
         Request::Metadata(request) => run(client, header, async move {
             metadata::handle(&of, version, request).await
         }),
+        Request::FindCoordinator(request) => {
+            run(client, header, async move { find_coordinator::handle(&request) })
+        }
         Request::ApiVersions(request) => {
             run(
                 client,

@@ -228,7 +228,8 @@ async fn frames_that_are_none_close_the_connection() {
         ("half a header", framed(vec![0, 3, 0])),
         ("unknown API", framed(header(999, 0))),
         ("negative API", framed(header(-1, 0))),
-        ("API that is not served", framed(header(10, 2))),
+        ("API that is not served", framed(header(11, 5))),
+        ("FindCoordinator for transactions", framed(header(10, 1))),
         ("unknown version", framed(header(3, 99))),
         ("negative version", framed(header(3, -1))),
         ("Produce of the first format", framed(header(0, 2))),
@@ -253,7 +254,7 @@ async fn frames_that_are_none_close_the_connection() {
         )
         .await;
     until("the failures are counted", || {
-        broker.metrics().connections_failed() == 16
+        broker.metrics().connections_failed() == 17
     })
     .await;
     broker.stop().await;

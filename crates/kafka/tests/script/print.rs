@@ -97,6 +97,14 @@ pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes, names: &mut Nam
                 keys.collect::<Vec<_>>().join(" ")
             )]
         }
+        ApiKey::FindCoordinator => {
+            let response = read::<FindCoordinatorRequest>(version, frame);
+            vec![format!(
+                "coordinator {}{}",
+                response.node_id,
+                error(response.error_code)
+            )]
+        }
         ApiKey::CreateTopics => created(&read::<CreateTopicsRequest>(version, frame), version),
         ApiKey::DeleteTopics => {
             let response = read::<DeleteTopicsRequest>(version, frame);

@@ -67,6 +67,13 @@ pub(super) fn encode(words: &Words<'_>, names: &Names, client: &mut TestClient) 
             };
             one(client, version(4), &request)
         }
+        "coordinator" => {
+            let request = FindCoordinatorRequest {
+                key: words.words[1].into(),
+                ..Default::default()
+            };
+            one(client, 0, &request)
+        }
         "fetch" => one(client, version(12), &fetch(words, names, version(12))),
         "offsets" => one(client, version(7), &offsets(words)),
         "trim" => {
