@@ -36,7 +36,10 @@ mod error;
 mod fetch_session;
 mod handlers;
 mod metrics;
+mod reply_memory;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
 pub use metrics::{ApiMetrics, Metrics};

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::connection;
 use crate::fetch_session::FetchSessions;
 use crate::metrics::Metrics;
+use crate::reply_memory::ReplyMemory;
 
 /// How long the listener waits for a file descriptor that another part of the process may free.
 const ACCEPT_RETRY_MS: u64 = 1000;
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) reply_memory: ReplyMemory,
     slots: Arc<Semaphore>,
 }
 
@@ -47,6 +49,7 @@ impl Server {
         let shared = Shared {
             fetch_sessions: FetchSessions::new(config.fetch_sessions_max),
             metrics: Arc::default(),
+            reply_memory: ReplyMemory::new(broker.memory()),
             slots: Arc::new(Semaphore::new(connections_max)),
             broker,
             config,

@@ -4,9 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use firth_broker::Reservation;
 use firth_kafka_codec::Chain;
 use tokio::io::AsyncWrite;
+
+use crate::reply_memory::Held;
 
 /// Parts up to this size are gathered by copying: that costs less than one more slice in a vectored write.
 const GATHERED_BYTES_MAX: usize = 512;
@@ -29,11 +30,11 @@ pub(crate) struct Output {
 struct Piece {
     bytes: Bytes,
     /// Released when the piece is written. It may be the last piece of a reply which holds it for all.
-    _held: Option<Reservation>,
+    _held: Option<Held>,
 }
 
 impl Output {
-    pub(crate) fn push(&mut self, chain: Chain, mut held: Option<Reservation>) {
+    pub(crate) fn push(&mut self, chain: Chain, mut held: Option<Held>) {
         self.bytes = self.bytes.saturating_add(chain.len());
         let mut parts = chain.into_parts().peekable();
         while let Some(part) = parts.next() {

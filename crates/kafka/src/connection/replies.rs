@@ -4,12 +4,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use firth_broker::Reservation;
 use firth_kafka_codec::{ApiKey, Chain};
 use firth_log::Commit;
 use smallvec::SmallVec;
 
 use crate::closed::Closed;
+use crate::reply_memory::Held;
 
 /// Requests of one connection that may be parked.
 const PARKED_REQUESTS_MAX: usize = 1024;
@@ -19,12 +19,12 @@ const PARKED_BYTES_MAX: usize = 16 * 1024 * 1024;
 const IDLE_PLACES_MAX: usize = 32;
 
 /// What a request is answered with.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Reply {
     /// Empty where the protocol wants no answer.
     pub(crate) chain: Chain,
     /// Memory that the chain needs until it is written.
-    pub(crate) held: Option<Reservation>,
+    pub(crate) held: Option<Held>,
 }
 
 /// A request being worked on.

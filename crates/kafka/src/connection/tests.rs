@@ -1,34 +1,19 @@
 //! Connections over a pipe in memory: whatever arrives, a connection ends or goes on, and nothing panics.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use bytes::{BufMut, BytesMut};
-use firth_broker::{Broker, Clock};
+use firth_broker::Broker;
 use firth_kafka_codec::SERVED;
-use firth_log::Engine;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::*;
 use crate::config::Config;
 use crate::server::Server;
-
-const NOW_MS: i64 = 1_800_000_000_000;
+use crate::tests::{engine, environment};
 
 async fn client() -> Client {
-    let random: Arc<dyn Fn() -> [u8; 16] + Send + Sync> = Arc::new(|| [1; 16]);
-    let environment = firth_log::Environment {
-        wall_ms: Arc::new(|| NOW_MS),
-        random: random.clone(),
-        on_failure: Arc::new(|reason| panic!("{reason}")),
-    };
-    let engine = Engine::memory(environment, firth_log::Options::default());
-    let clock = Clock::new(|| NOW_MS, || Duration::ZERO);
-    let environment = firth_broker::Environment { clock, random };
-    let broker = Broker::open(engine, firth_broker::Config::default(), environment)
-        .await
-        .unwrap();
+    let config = firth_broker::Config::default();
+    let broker = Broker::open(engine(), config, environment()).await.unwrap();
     let new = firth_broker::NewTopic {
         name: "t".to_owned(),
         partitions: Some(2),

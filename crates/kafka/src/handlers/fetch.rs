@@ -5,7 +5,6 @@ mod poll;
 
 use std::time::Duration;
 
-use firth_broker::Reservation;
 use firth_kafka_codec::{
     ErrorCode, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData, RequestHeader,
 };
@@ -14,6 +13,7 @@ use self::poll::{Asked, Poll, Polled};
 use super::{Answer, reply};
 use crate::connection::{Reply, Running};
 use crate::fetch_session::{Partitions, Place, Session, Turn};
+use crate::reply_memory::Held;
 use crate::server::Client;
 
 /// Topics are named by id from this version on (KIP-516).
@@ -33,7 +33,7 @@ pub(super) fn run(client: Client, header: RequestHeader, request: FetchRequest) 
 }
 
 /// The response, and the memory that its records take.
-async fn handle(client: &Client, version: i16, request: FetchRequest) -> (FetchResponse, Reservation) {
+async fn handle(client: &Client, version: i16, request: FetchRequest) -> (FetchResponse, Held) {
     let server = &client.server;
     let environment = server.broker.environment();
     let by_id = version >= BY_ID_MIN;
@@ -47,7 +47,7 @@ async fn handle(client: &Client, version: i16, request: FetchRequest) -> (FetchR
                 error_code,
                 ..Default::default()
             };
-            return (response, server.broker.memory().reservation());
+            return (response, server.reply_memory.nothing());
         }
     };
     let Turn { partitions, session } = turn;
@@ -61,7 +61,9 @@ async fn handle(client: &Client, version: i16, request: FetchRequest) -> (FetchR
         only_news: matches!(session, Session::Open(_)),
         is_kept: !matches!(session, Session::None),
     };
-    let polled = Poll::new(&server.broker, asked, partitions).run().await;
+    let polled = Poll::new(&server.broker, server.reply_memory.nothing(), asked, partitions)
+        .run()
+        .await;
     let Polled {
         partitions,
         answers,

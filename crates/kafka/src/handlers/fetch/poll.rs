@@ -2,13 +2,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use firth_broker::{Bounds, Broker, ReadError, Reservation, Topic, TopicId};
+use firth_broker::{Bounds, Broker, ReadError, Topic, TopicId};
 use firth_kafka_codec::{EpochEndOffset, ErrorCode, FetchPartition, PartitionData};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::{LEADER_EPOCH, check_leader_epoch};
 use crate::error;
 use crate::fetch_session::{Partitions, Place};
+use crate::reply_memory::Held;
 
 /// What a request asks of all of its partitions together.
 pub(super) struct Asked {
@@ -32,7 +33,7 @@ pub(super) struct Poll<'a> {
     /// Bytes of records in the answers.
     bytes: usize,
     /// Memory for them.
-    held: Reservation,
+    held: Held,
     /// Partitions that have records for which there is no room in this answer.
     crowded: Vec<Place>,
     /// Partitions to be watched before waiting.
@@ -49,7 +50,7 @@ pub(super) struct Polled {
     pub(super) partitions: Box<Partitions>,
     pub(super) answers: Vec<(Place, PartitionData)>,
     /// Memory for the records in the answers.
-    pub(super) held: Reservation,
+    pub(super) held: Held,
     /// How often a partition was looked at.
     pub(super) looks: u64,
 }
@@ -73,10 +74,10 @@ enum Finding {
 }
 
 impl<'a> Poll<'a> {
-    pub(super) fn new(broker: &'a Broker, asked: Asked, partitions: Box<Partitions>) -> Poll<'a> {
+    pub(super) fn new(broker: &'a Broker, held: Held, asked: Asked, partitions: Box<Partitions>) -> Poll<'a> {
         Poll {
-            held: broker.memory().reservation(),
             broker,
+            held,
             asked,
             partitions,
             answers: BTreeMap::new(),
@@ -267,14 +268,22 @@ impl<'a> Poll<'a> {
         if !is_first && (read.bytes > bytes_max || !self.held.try_grow(read.bytes)) {
             return Ok(self.without_records(asked, read.bounds, Finding::NoRoom));
         }
-        if is_first && self.held.bytes() < read.bytes {
-            let missing = read.bytes.saturating_sub(self.held.bytes());
-            self.held.grow(missing).await;
+        if is_first {
+            self.hold_first(read.bytes).await;
         }
         let mut looked = self.without_records(asked, read.bounds, Finding::Records);
         looked.bytes = read.bytes;
         looked.data.records = Some(read.slices.into_iter().collect());
         Ok(looked)
+    }
+
+    /// Memory for the first records is waited for, unless some is held already: whoever holds memory and waits for more
+    /// may keep others from ever releasing theirs.
+    async fn hold_first(&mut self, bytes: usize) {
+        let missing = bytes.saturating_sub(self.held.bytes());
+        if missing > 0 && !self.held.try_grow(missing) && self.held.bytes() == 0 {
+            self.held.grow(missing).await;
+        }
     }
 
     fn without_records(&self, asked: &FetchPartition, bounds: Bounds, finding: Finding) -> Looked {
