@@ -106,20 +106,7 @@ pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes, names: &mut Nam
             )]
         }
         ApiKey::CreateTopics => created(&read::<CreateTopicsRequest>(version, frame), version),
-        ApiKey::DeleteTopics => {
-            let response = read::<DeleteTopicsRequest>(version, frame);
-            let topics = response.responses.iter();
-            let line = |topic: &DeletableTopicResult| {
-                let name = topic.name.clone().unwrap_or_default();
-                let name = names.name(&name, &topic.topic_id);
-                format!(
-                    "{name} deleted{}{}",
-                    error(topic.error_code),
-                    message(topic.error_message.as_ref())
-                )
-            };
-            topics.map(line).collect()
-        }
+        ApiKey::DeleteTopics => deleted(&read::<DeleteTopicsRequest>(version, frame), names),
         ApiKey::DeleteRecords => {
             let response = read::<DeleteRecordsRequest>(version, frame);
             let lines = response.topics.iter().flat_map(|topic| {
@@ -290,6 +277,16 @@ fn created(response: &CreateTopicsResponse, version: i16) -> Vec<String> {
         let configs: String = configs.collect();
         let (code, message) = (error(topic.error_code), message(topic.error_message.as_ref()));
         format!("{} created{shape}{configs}{code}{message}", topic.name)
+    });
+    lines.collect()
+}
+
+fn deleted(response: &DeleteTopicsResponse, names: &Names) -> Vec<String> {
+    let lines = response.responses.iter().map(|topic| {
+        let name = topic.name.clone().unwrap_or_default();
+        let name = names.name(&name, &topic.topic_id);
+        let (code, message) = (error(topic.error_code), message(topic.error_message.as_ref()));
+        format!("{name} deleted{code}{message}")
     });
     lines.collect()
 }
