@@ -62,7 +62,9 @@ struct Shape {
 
 #[derive(Debug, Clone, Copy)]
 enum Extent {
-    /// From an empty WAL until its limit is reached.
+    /// In a new directory, from an empty WAL until its limit is reached: its files are created on the way.
+    UntilWalLimitNew,
+    /// The same once more, after everything was sealed: its files are there, as the floor's file is.
     UntilWalLimit,
     /// For some seconds, after [`SUSTAINED_LAPS`] times the limit.
     Sustained,
@@ -102,43 +104,64 @@ const SINGLE: Shape = Shape {
 };
 
 pub(crate) fn all() -> Vec<Scenario> {
-    let throughput = |throughput| ProduceTargets {
-        throughput,
-        cpu: Target::RatioAtMost(1.6),
-    };
-    let produce = |shape, extent, targets| Kind::Produce {
+    let mut scenarios = throughput();
+    scenarios.extend(others());
+    scenarios
+}
+
+fn scenario(name: &'static str, about: &'static str, kind: Kind) -> Scenario {
+    Scenario { name, about, kind }
+}
+
+fn produce(shape: Shape, extent: Extent, throughput: Target, cpu: Target) -> Kind {
+    let targets = ProduceTargets { throughput, cpu };
+    Kind::Produce {
         shape,
         extent,
         targets,
-    };
-    let until_limit = throughput(Target::RatioAtLeast(0.8));
-    let sustained = throughput(Target::RatioAtLeast(0.6));
-    let single = ProduceTargets {
-        throughput: Target::AtLeast(200_000.0),
-        cpu: Target::None,
-    };
-    let scenario = |name, about, kind| Scenario { name, about, kind };
+    }
+}
+
+fn throughput() -> Vec<Scenario> {
+    const CPU: Target = Target::RatioAtMost(1.6);
+    const UNTIL_LIMIT: Target = Target::RatioAtLeast(0.8);
+    const SUSTAINED: Target = Target::RatioAtLeast(0.6);
     vec![
         scenario(
             "flushed-1k",
             "1 KiB records in 64 KiB batches, acks=all flushed, until the WAL limit",
-            produce(FLUSHED_1K, Extent::UntilWalLimit, until_limit),
+            produce(FLUSHED_1K, Extent::UntilWalLimit, UNTIL_LIMIT, CPU),
+        ),
+        scenario(
+            "flushed-1k-new",
+            "the same in a new directory, whose WAL files are created on the way",
+            produce(FLUSHED_1K, Extent::UntilWalLimitNew, Target::None, Target::None),
         ),
         scenario(
             "flushed-1k-sustained",
             "the same after 8 times the WAL limit",
-            produce(FLUSHED_1K, Extent::Sustained, sustained),
+            produce(FLUSHED_1K, Extent::Sustained, SUSTAINED, CPU),
         ),
         scenario(
             "os-1k",
             "1 KiB records in 64 KiB batches, durability os, until the WAL limit",
-            produce(OS_1K, Extent::UntilWalLimit, until_limit),
+            produce(OS_1K, Extent::UntilWalLimit, UNTIL_LIMIT, CPU),
         ),
         scenario(
             "os-1k-sustained",
             "the same after 8 times the WAL limit",
-            produce(OS_1K, Extent::Sustained, sustained),
+            produce(OS_1K, Extent::Sustained, SUSTAINED, CPU),
         ),
+        scenario(
+            "single-record",
+            "one record of 1 KiB per request, 64 in flight on each of 32 connections, flushed",
+            produce(SINGLE, Extent::Seconds, Target::AtLeast(200_000.0), Target::None),
+        ),
+    ]
+}
+
+fn others() -> Vec<Scenario> {
+    vec![
         scenario(
             "partitions-1000",
             "16 KiB batches over 1,000 partitions; the floor is the broker's own figure for one",
@@ -147,11 +170,6 @@ pub(crate) fn all() -> Vec<Scenario> {
                 many: 1000,
                 ratio_min: 0.9,
             },
-        ),
-        scenario(
-            "single-record",
-            "one record of 1 KiB per request, 64 in flight on each of 32 connections, flushed",
-            produce(SINGLE, Extent::Seconds, single),
         ),
         scenario(
             "latency",

@@ -14,11 +14,13 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{connection::Connection, recycled::Durability};
+use crate::{connection::Connection, process::Usage, recycled::Durability};
 
 /// The ideal server writes its whole file before it listens.
 const START_MAX: Duration = Duration::from_secs(120);
 const STOP_MAX: Duration = Duration::from_secs(60);
+const IDLE_FOR: Duration = Duration::from_secs(1);
+const IDLE_MAX: Duration = Duration::from_secs(60);
 const STOP_POLL: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
@@ -88,6 +90,24 @@ impl Server {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until the server writes nothing to its disk for [`IDLE_FOR`]: what is done in the background is done.
+    pub(crate) fn wait_until_idle(&self) -> Result<()> {
+        let began = Instant::now();
+        let mut written = Usage::of(self.pid())?.written_bytes;
+        let mut idle_since = Instant::now();
+        while idle_since.elapsed() < IDLE_FOR {
+            if began.elapsed() > IDLE_MAX {
+                bail!("process {} still writes after {IDLE_MAX:?}", self.pid());
+            }
+            thread::sleep(STOP_POLL);
+            let now = Usage::of(self.pid())?.written_bytes;
+            if now != written {
+                (written, idle_since) = (now, Instant::now());
+            }
+        }
+        Ok(())
     }
 
     /// Asks the server to end, and insists if it does not.

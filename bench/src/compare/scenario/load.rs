@@ -29,6 +29,10 @@ impl Scenario {
         let Some(broker) = comparison.start_broker(dir, shape.durability)? else {
             return Ok(self.produce_figures(&floor_outcome, None, targets));
         };
+        if matches!(extent, Extent::UntilWalLimit) {
+            shape.load(&broker, comparison, extent)?;
+            broker.wait_until_idle()?;
+        }
         let broker_outcome = shape.load(&broker, comparison, extent)?;
         broker.stop()?;
         Ok(self.produce_figures(&floor_outcome, Some(&broker_outcome), targets))
@@ -105,7 +109,9 @@ impl Shape {
         let limit = comparison.wal_limit_bytes;
         let seconds = Until::Elapsed(Duration::from_secs_f64(comparison.seconds));
         match extent {
-            Extent::UntilWalLimit => self.load_until(server, comparison, 0, Until::PayloadBytes(limit)),
+            Extent::UntilWalLimit | Extent::UntilWalLimitNew => {
+                self.load_until(server, comparison, 0, Until::PayloadBytes(limit))
+            }
             Extent::Sustained => self.load_until(server, comparison, SUSTAINED_LAPS * limit, seconds),
             Extent::Seconds => self.load_until(server, comparison, 0, seconds),
         }
