@@ -27,6 +27,7 @@ mod header;
 mod reader;
 mod run;
 mod sections;
+mod staging;
 mod writer;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{AtFlags, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, FallocateFlags, OFlags, StatxFlags};
 
 use super::aligned::AlignedBuffer;
 use super::{ALIGNMENT, Existence, File, Mode, Space, Storage, check_alignment};
@@ -177,6 +177,14 @@ impl File for DiskFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        let now = self.len()?;
+        if len > now {
+            // The space is taken now, so that later writes do not run out of it, nor wait for its allocation.
+            match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), now, len - now) {
+                Err(rustix::io::Errno::OPNOTSUPP) => {}
+                result => return result.map_err(io::Error::from),
+            }
+        }
         self.file.set_len(len)
     }
 }

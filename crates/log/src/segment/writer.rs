@@ -1,18 +1,14 @@
 //! Writing a segment.
 
 use std::io;
-use std::sync::Arc;
 
 use firth_batch::{Batches, Crc32c, Header as BatchHeader, crc32c};
 
 use super::header::{HEADER_LEN, Header, Section};
 use super::sections::{self, Chunk};
+use super::staging::Staging;
 use super::{CHUNK_BYTES_MIN, ChunkRange, DIRECTORY, Extent, Footer, SegmentId, Source};
-use crate::file::aligned::AlignedBuffer;
-use crate::file::{ALIGNMENT, Existence, File, Mode, Storage};
-
-/// Bytes gathered before they are written.
-const STAGING_BYTES: usize = 1024 * 1024;
+use crate::file::{Existence, Mode, Storage};
 
 /// Writes one segment, log by log in ascending order of log ids. It touches each byte twice: to copy it and to
 /// compute its chunk's checksum. A writer that is dropped unfinished leaves a file that is no segment.
@@ -61,6 +57,11 @@ impl<'a> Writer<'a> {
             producers: Vec::new(),
             last_producers_log: None,
         })
+    }
+
+    /// Takes space for so many bytes of batches at once. Writes that extend a file one by one wait for each other.
+    pub fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        self.staging.file.set_len(HEADER_LEN as u64 + bytes)
     }
 
     /// Begins the batches of `log`. A log without batches gets no extent.
@@ -138,7 +139,7 @@ impl<'a> Writer<'a> {
             });
             self.staging.put(&body)?;
         }
-        let length = self.staging.write_padded()?;
+        let length = self.staging.flush()?;
         if self.staging.file.len()? > length {
             self.staging.file.set_len(length)?;
         }
@@ -220,68 +221,5 @@ impl<'a> Writer<'a> {
             extent.index.count = chunks.len() as u32;
             extent.index.crc32c = crc32c(&sections::encode_chunks(chunks));
         }
-    }
-}
-
-/// Gathers what is written into aligned pieces of [`STAGING_BYTES`].
-struct Staging {
-    file: Arc<dyn File>,
-    buffer: AlignedBuffer,
-    /// Of the first byte of `buffer` in the file; aligned.
-    written_to: u64,
-}
-
-impl Staging {
-    fn new(file: Arc<dyn File>) -> Staging {
-        Staging {
-            file,
-            buffer: AlignedBuffer::with_capacity(STAGING_BYTES),
-            written_to: HEADER_LEN as u64,
-        }
-    }
-
-    /// Where the next byte goes.
-    fn position(&self) -> u64 {
-        self.written_to + self.buffer.len() as u64
-    }
-
-    fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let room = STAGING_BYTES - self.buffer.len();
-            let (now, later) = bytes.split_at(bytes.len().min(room));
-            self.buffer.extend_from_slice(now);
-            bytes = later;
-            if self.buffer.len() == STAGING_BYTES {
-                self.write_padded()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes what was gathered, padded with zeros, and gives the position behind it.
-    fn write_padded(&mut self) -> io::Result<u64> {
-        if !self.buffer.is_empty() {
-            self.buffer
-                .resize_zeroed(self.buffer.len().next_multiple_of(ALIGNMENT));
-            self.file.write_at(self.buffer.as_slice(), self.written_to)?;
-            self.written_to += self.buffer.len() as u64;
-            self.buffer.clear();
-        }
-        Ok(self.written_to)
-    }
-
-    /// Replaces the header block and makes everything written so far durable.
-    fn write_header(&mut self, header: Option<&Header>) -> io::Result<()> {
-        assert!(
-            self.buffer.is_empty(),
-            "what was gathered is written before the header"
-        );
-        self.buffer.resize_zeroed(HEADER_LEN);
-        if let Some(header) = header {
-            header.encode(self.buffer.as_mut_slice());
-        }
-        self.file.write_at(self.buffer.as_slice(), 0)?;
-        self.buffer.clear();
-        self.file.sync()
     }
 }
