@@ -56,14 +56,16 @@ impl Pacing {
         self.full_blocks_seen = now.full_blocks;
         let enough = now.unsealed_bytes >= self.segment_bytes || now.unsealed_entries >= self.entries_max;
         let pressing = now.exhausted && now.unsealed_bytes > 0;
+        let busy = full_blocks >= FULL_BLOCKS_BUSY;
         if !enough && !pressing {
-            self.sustained = false;
-            return Decision::Wait;
+            // Load that is only waited for a moment must not look like a burst when it goes on.
+            self.sustained &= busy;
+            return if self.sustained { Decision::Defer } else { Decision::Wait };
         }
         if pressing || now.unsealed_bytes >= self.sustained_bytes || now.unsealed_entries >= self.entries_max {
             self.sustained = true;
         }
-        if self.sustained || full_blocks < FULL_BLOCKS_BUSY { Decision::Seal } else { Decision::Defer }
+        if self.sustained || !busy { Decision::Seal } else { Decision::Defer }
     }
 
     /// Whether a new WAL file has to be earned by sealing two.
@@ -98,8 +100,10 @@ mod tests {
         assert!(pacing.throttles(768 << 20));
         assert_eq!(pacing.decide(situation(90, 900)), Decision::Seal);
         assert!(!pacing.throttles(90 << 20));
-        assert_eq!(pacing.decide(situation(60, 1000)), Decision::Wait);
-        assert_eq!(pacing.decide(situation(100, 1100)), Decision::Defer);
+        assert_eq!(pacing.decide(situation(60, 1000)), Decision::Defer);
+        assert_eq!(pacing.decide(situation(100, 1100)), Decision::Seal);
+        assert_eq!(pacing.decide(situation(60, 1101)), Decision::Wait);
+        assert_eq!(pacing.decide(situation(100, 1200)), Decision::Defer);
     }
 
     #[test]
