@@ -238,7 +238,8 @@ impl View {
         let tail = state
             .tail
             .iter()
-            .filter(|extent| extent.first_offset >= sealed_end)
+            // Not by its first offset: the log may start in the middle of it.
+            .filter(|extent| extent.next_offset > sealed_end)
             .cloned()
             .collect();
         (state.sealed.iter().copied().collect(), tail)
