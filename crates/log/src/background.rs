@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::core::{Core, Disk};
+use crate::core::{Core, Disk, FullFor};
 use crate::lock::lock;
 
 /// How often `durability = "os"` flushes.
@@ -13,13 +13,17 @@ const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
 
 /// Keeps a free WAL file ahead of the lanes. A full disk is no failure: producers are refused until there is space.
 pub(crate) fn prepare(core: &Core, disk: &Disk) {
-    while let Err(error) = disk.wal.prepare() {
-        if !is_full_disk(&error) {
-            return core.fail(&format!("preparing a WAL file: {error}"));
-        }
-        core.set_disk_full(true);
-        if pause(disk, FULL_DISK_RETRY) {
-            return;
+    loop {
+        match disk.wal.prepare() {
+            Ok(true) => core.set_disk_full(FullFor::Wal, false),
+            Ok(false) => return,
+            Err(error) if is_full_disk(&error) => {
+                core.set_disk_full(FullFor::Wal, true);
+                if pause(disk, FULL_DISK_RETRY) {
+                    return;
+                }
+            }
+            Err(error) => return core.fail(&format!("preparing a WAL file: {error}")),
         }
     }
 }

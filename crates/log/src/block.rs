@@ -33,6 +33,8 @@ pub(crate) const MAGIC: [u8; 8] = *b"FIRTHBLK";
 pub(crate) const VERSION: u32 = 1;
 pub(crate) const HEADER_BYTES: usize = 80;
 pub(crate) const ENTRY_BYTES: usize = 48;
+/// No LSN, log id or incarnation is larger: what is added to one does not overflow.
+const NUMBER_MAX: u64 = 1 << 62;
 /// A frame, with room for its directory.
 pub(crate) const BLOCK_BYTES_MAX: usize = FRAME_BYTES_MAX + 8 * 1024 * 1024;
 
@@ -234,7 +236,11 @@ fn decode_checked(bytes: &[u8]) -> Option<Result<Header, NotABlock>> {
         && total_bytes <= header.file_bytes
         && header.file_bytes as usize <= BLOCK_BYTES_MAX
         && (header.file_bytes as usize).is_multiple_of(ALIGNMENT);
-    bounded.then_some(Ok(header))
+    let numbered = header.durable_lsn < header.lsn
+        && header.incarnation.first_lsn <= header.lsn
+        && header.lsn <= NUMBER_MAX
+        && header.incarnation.number <= NUMBER_MAX;
+    (bounded && numbered).then_some(Ok(header))
 }
 
 /// Reads the directory of a block whose bytes these are. `None` where it is damaged.
@@ -261,7 +267,9 @@ fn decode_entry(header: &Header, bytes: &[u8]) -> Option<Entry> {
         crc: u32::from_le_bytes(fields.take()?),
     };
     let end = entry.position.checked_add(entry.length)?;
-    let bounded = end <= header.total_bytes && entry.first_offset < entry.next_offset;
+    let bounded = end <= header.total_bytes
+        && (0..entry.next_offset).contains(&entry.first_offset)
+        && entry.log.0 <= NUMBER_MAX;
     bounded.then_some(entry)
 }
 

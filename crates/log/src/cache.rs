@@ -18,6 +18,15 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
+    /// Adds a block that recovery found: it comes before all others, and is not in memory.
+    pub(crate) fn push_recovered(&mut self, block: Arc<StoredBlock>) {
+        debug_assert!(self.unbuffered == self.unsealed.len());
+        self.unsealed_bytes += block.payload_bytes;
+        self.unsealed_entries += block.entries.len();
+        self.unsealed.push_back(block);
+        self.unbuffered += 1;
+    }
+
     /// Adds a block, and gives up the memory of old ones beyond `bytes_max`. Returns what is now gone from memory and
     /// is in segments.
     pub(crate) fn push(
@@ -57,15 +66,17 @@ impl Blocks {
         self.buffered_bytes
     }
 
-    /// The oldest unsealed blocks, of about `bytes_max` bytes.
-    pub(crate) fn span(&self, bytes_max: u64) -> Vec<Arc<StoredBlock>> {
+    /// The oldest unsealed blocks, of about `bytes_max` bytes, and the LSN of the block behind them.
+    pub(crate) fn span(&self, bytes_max: u64) -> (Vec<Arc<StoredBlock>>, Option<u64>) {
         let mut bytes = 0;
         let within = |block: &&Arc<StoredBlock>| {
             let before = bytes;
             bytes += block.payload_bytes;
-            before < bytes_max
+            before < bytes_max.max(1)
         };
-        self.unsealed.iter().take_while(within).cloned().collect()
+        let span: Vec<_> = self.unsealed.iter().take_while(within).cloned().collect();
+        let next_lsn = self.unsealed.get(span.len()).map(|block| block.lsn);
+        (span, next_lsn)
     }
 
     /// Segments hold everything up to `lsn`. Returns the blocks that memory does not hold either.

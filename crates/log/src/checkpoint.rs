@@ -1,18 +1,25 @@
-//! What the catalog stores, key by key. All integers little-endian in values, big-endian in keys so that they sort.
+//! What the catalog stores, key by key, and who keeps it up to date. All integers little-endian in values, big-endian in
+//! keys so that they sort.
 //!
 //! ```text
-//! engine             version u8 = 1, next_log u64, next_segment u64, sealed_lsn u64
-//! log/<id u64>       start i64, next_offset i64
-//! segment/<id u64>   first_lsn u64, last_lsn u64
+//! engine                  version u8 = 1, next_log u64, next_segment u64, sealed_lsn u64
+//! incarnation/<no. u64>   id 16, first_lsn u64: those of which the WAL may hold blocks that no segment has
+//! log/<id u64>            start i64, next_offset i64
+//! segment/<id u64>        first_lsn u64, last_lsn u64
 //! ```
 
+use std::collections::HashSet;
+
+use crate::block::Incarnation;
 use crate::catalog::{self, Catalog, Change};
+use crate::file::Storage;
 use crate::frame::LogId;
 use crate::meta::{LogMeta, Meta};
 use crate::producers::Reader;
 use crate::segment::{Footer, SegmentId};
 
 const ENGINE: &[u8] = b"engine";
+const INCARNATION: &[u8] = b"incarnation/";
 const LOG: &[u8] = b"log/";
 const SEGMENT: &[u8] = b"segment/";
 const VERSION: u8 = 1;
@@ -22,6 +29,9 @@ const VERSION: u8 = 1;
 pub(crate) struct Changes {
     puts: Vec<(Vec<u8>, Vec<u8>)>,
     deletes: Vec<Vec<u8>>,
+    /// What is listed when they are committed.
+    listed: HashSet<SegmentId>,
+    incarnations: Vec<Incarnation>,
 }
 
 /// What a catalog holds.
@@ -31,6 +41,95 @@ pub(crate) struct Checkpoint {
     pub(crate) is_new: bool,
     pub(crate) meta: Meta,
     pub(crate) segments: Vec<SegmentId>,
+    /// Ascending by number.
+    pub(crate) incarnations: Vec<Incarnation>,
+}
+
+/// Brings the catalog to the engine's state.
+pub(crate) struct Checkpointer {
+    /// Absent after an error: a catalog takes no further commit then until it is opened again.
+    catalog: Option<Catalog>,
+    /// The segments that the catalog lists; it may list more after an error.
+    listed: HashSet<SegmentId>,
+    incarnations: Vec<Incarnation>,
+}
+
+impl Checkpointer {
+    /// For a catalog that lists these segments and incarnations.
+    pub(crate) fn new(
+        catalog: Catalog,
+        segments: impl IntoIterator<Item = SegmentId>,
+        incarnations: Vec<Incarnation>,
+    ) -> Checkpointer {
+        Checkpointer {
+            catalog: Some(catalog),
+            listed: segments.into_iter().collect(),
+            incarnations,
+        }
+    }
+
+    /// Blocks of this incarnation are written from now on.
+    pub(crate) fn begin(&mut self, incarnation: Incarnation) {
+        self.incarnations.push(incarnation);
+    }
+
+    /// What makes the catalog tell this state, in which `segments` are live. Other segments that it lists stay listed, but
+    /// for the `dead` ones.
+    pub(crate) fn changes<'a>(
+        &self,
+        meta: &Meta,
+        segments: impl IntoIterator<Item = &'a Footer>,
+        dead: &[SegmentId],
+    ) -> Changes {
+        let mut changes = Changes {
+            listed: self.listed.clone(),
+            ..Changes::default()
+        };
+        changes.meta(meta);
+        for footer in segments {
+            if !dead.contains(&footer.id) && changes.listed.insert(footer.id) {
+                changes.segment(footer);
+            }
+        }
+        for id in dead {
+            changes.listed.remove(id);
+            changes.deletes.push(key(SEGMENT, id.0));
+        }
+        for (at, incarnation) in self.incarnations.iter().enumerate() {
+            if may_be_unsealed(incarnation, self.incarnations.get(at + 1), meta.sealed_lsn) {
+                changes.incarnation(*incarnation);
+            } else {
+                changes.deletes.push(key(INCARNATION, incarnation.number));
+            }
+        }
+        changes
+    }
+
+    /// Commits the changes together with the LSN up to which they hold. An error leaves open whether they are committed;
+    /// committing the changes of the same state again is right in both cases.
+    pub(crate) fn commit(
+        &mut self,
+        storage: &dyn Storage,
+        applied_lsn: u64,
+        changes: Changes,
+    ) -> Result<(), catalog::Error> {
+        let catalog = match self.catalog.take() {
+            Some(catalog) => catalog,
+            None => Catalog::open(storage)?,
+        };
+        changes.commit(&catalog, applied_lsn)?;
+        self.listed = changes.listed;
+        self.incarnations = changes.incarnations;
+        self.catalog = Some(catalog);
+        Ok(())
+    }
+}
+
+/// Whether the WAL may still hold blocks of `incarnation` that count and that no segment has. It ends where the next one
+/// begins.
+fn may_be_unsealed(incarnation: &Incarnation, next: Option<&Incarnation>, sealed_lsn: u64) -> bool {
+    let from_lsn = incarnation.first_lsn.max(sealed_lsn.saturating_add(1));
+    next.is_none_or(|next| next.first_lsn > from_lsn)
 }
 
 fn key(prefix: &[u8], id: u64) -> Vec<u8> {
@@ -39,7 +138,7 @@ fn key(prefix: &[u8], id: u64) -> Vec<u8> {
 
 impl Changes {
     /// What changed in the engine's state since the last commit.
-    pub(crate) fn meta(&mut self, meta: &Meta) {
+    fn meta(&mut self, meta: &Meta) {
         let mut engine = vec![VERSION];
         for field in [meta.next_log, meta.next_segment, meta.sealed_lsn] {
             engine.extend_from_slice(&field.to_le_bytes());
@@ -56,20 +155,20 @@ impl Changes {
         }
     }
 
-    pub(crate) fn segment(&mut self, footer: &Footer) {
-        let value = [
-            footer.source.first_lsn.to_le_bytes(),
-            footer.source.last_lsn.to_le_bytes(),
-        ]
-        .concat();
+    fn segment(&mut self, footer: &Footer) {
+        let span = [footer.source.first_lsn, footer.source.last_lsn];
+        let value = span.map(u64::to_le_bytes).concat();
         self.puts.push((key(SEGMENT, footer.id.0), value));
     }
 
-    pub(crate) fn remove_segment(&mut self, id: SegmentId) {
-        self.deletes.push(key(SEGMENT, id.0));
+    fn incarnation(&mut self, incarnation: Incarnation) {
+        self.incarnations.push(incarnation);
+        let mut value = incarnation.id.to_vec();
+        value.extend_from_slice(&incarnation.first_lsn.to_le_bytes());
+        self.puts.push((key(INCARNATION, incarnation.number), value));
     }
 
-    pub(crate) fn commit(self, catalog: &Catalog, applied_lsn: u64) -> Result<(), catalog::Error> {
+    fn commit(&self, catalog: &Catalog, applied_lsn: u64) -> Result<(), catalog::Error> {
         let puts = self.puts.iter().map(|(key, value)| Change::Put { key, value });
         let deletes = self.deletes.iter().map(|key| Change::Delete { key });
         catalog.commit(applied_lsn, &puts.chain(deletes).collect::<Vec<_>>())
@@ -83,6 +182,7 @@ pub(crate) fn load(catalog: &Catalog) -> Result<Checkpoint, catalog::Error> {
         is_new: true,
         meta: Meta::new(),
         segments: Vec::new(),
+        incarnations: Vec::new(),
     };
     if let Some(engine) = catalog.get(ENGINE)? {
         checkpoint.is_new = false;
@@ -98,6 +198,12 @@ pub(crate) fn load(catalog: &Catalog) -> Result<Checkpoint, catalog::Error> {
     catalog.scan(SEGMENT, |key, _| match id_of(key, SEGMENT) {
         Some(id) => checkpoint.segments.push(SegmentId(id)),
         None => malformed = Some(key.to_vec()),
+    })?;
+    catalog.scan(INCARNATION, |key, value| {
+        match id_of(key, INCARNATION).and_then(|number| decode_incarnation(number, value)) {
+            Some(incarnation) => checkpoint.incarnations.push(incarnation),
+            None => malformed = Some(key.to_vec()),
+        }
     })?;
     match malformed {
         Some(key) => Err(damaged(&key)),
@@ -121,7 +227,17 @@ fn decode_engine(bytes: &[u8], meta: &mut Meta) -> Option<()> {
     meta.next_log = u64::from_le_bytes(reader.take()?);
     meta.next_segment = u64::from_le_bytes(reader.take()?);
     meta.sealed_lsn = u64::from_le_bytes(reader.take()?);
-    (version == VERSION).then_some(())
+    (version == VERSION && reader.bytes.is_empty()).then_some(())
+}
+
+fn decode_incarnation(number: u64, bytes: &[u8]) -> Option<Incarnation> {
+    let mut reader = Reader { bytes };
+    let incarnation = Incarnation {
+        id: reader.take()?,
+        number,
+        first_lsn: u64::from_le_bytes(reader.take()?),
+    };
+    reader.bytes.is_empty().then_some(incarnation)
 }
 
 fn decode_log(bytes: &[u8]) -> Option<LogMeta> {

@@ -15,9 +15,9 @@ use crate::commit::Fate;
 use crate::environment::{Environment, Options};
 use crate::file::Storage;
 use crate::file::aligned::BufferPool;
-use crate::frame::LogId;
+use crate::frame::{AppendError, Change, FRAME_BYTES_MAX, Frame, LogId, Repetition};
 use crate::lock::{abort, lock, read, write};
-use crate::meta::{Meta, Record};
+use crate::meta::{self, Meta, Record};
 use crate::segment::{FooterCache, Segment, SegmentId};
 use crate::sequencer::{Accepting, Sequencer};
 use crate::stats::Counters;
@@ -55,6 +55,8 @@ pub(crate) struct Disk {
     pub(crate) footers: Arc<FooterCache>,
     pub(crate) segments: RwLock<HashMap<SegmentId, Arc<Segment>>>,
     pub(crate) publisher: Mutex<Publisher>,
+    /// What there was no space for when it was tried last.
+    pub(crate) full_for: Mutex<Vec<FullFor>>,
     /// Blocks up to here are durable.
     pub(crate) published_lsn: AtomicU64,
     /// The last block that carries batches and is durable.
@@ -63,8 +65,17 @@ pub(crate) struct Disk {
     pub(crate) recorded_lsn: AtomicU64,
 }
 
+/// What needs space on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FullFor {
+    Wal,
+    Segments,
+}
+
 /// Makes blocks visible in the order of their LSN.
 pub(crate) struct Publisher {
+    /// A flush failed: nothing is published any more, not even what another lane made durable.
+    pub(crate) failed: bool,
     pub(crate) next_lsn: u64,
     pub(crate) written: BTreeMap<u64, Written>,
     pub(crate) meta: Meta,
@@ -88,12 +99,19 @@ pub(crate) struct SealSignal {
 #[derive(Default)]
 pub(crate) struct SealState {
     pub(crate) wanted: bool,
+    pub(crate) reclaim: bool,
     pub(crate) closing: bool,
 }
 
 impl SealSignal {
     pub(crate) fn want(&self) {
         lock(&self.state).wanted = true;
+        self.changed.notify_all();
+    }
+
+    /// Something was trimmed or deleted: there may be segments that nobody needs any more.
+    pub(crate) fn want_reclaim(&self) {
+        lock(&self.state).reclaim = true;
         self.changed.notify_all();
     }
 
@@ -107,7 +125,10 @@ impl SealSignal {
         state: MutexGuard<'a, SealState>,
         duration: Duration,
     ) -> MutexGuard<'a, SealState> {
-        self.changed.wait_timeout_while(state, duration, |state| !state.closing).unwrap_or_else(|_| abort()).0
+        self.changed
+            .wait_timeout_while(state, duration, |state| !state.closing)
+            .unwrap_or_else(|_| abort())
+            .0
     }
 }
 
@@ -139,12 +160,17 @@ impl Core {
     pub(crate) fn publish(&self, disk: &Disk, written: Written) {
         let mut raised = Raised::default();
         let mut fates = Vec::new();
+        let mut frees_space = false;
         {
             let mut publisher = lock(&disk.publisher);
+            if publisher.failed {
+                return written.fate.resolve(false);
+            }
             publisher.written.insert(written.block.lsn, written);
             while let Some(written) = publisher.take_next() {
                 self.show(&written.block, &mut raised);
                 for record in &written.records {
+                    frees_space |= matches!(record, Record::Trimmed { .. } | Record::Deleted { .. });
                     self.apply(record, &mut raised);
                     publisher.meta.apply(record);
                 }
@@ -158,6 +184,9 @@ impl Core {
         }
         fates.iter().for_each(|fate| fate.resolve(true));
         raised.raise();
+        if frees_space {
+            disk.seal.want_reclaim();
+        }
     }
 
     fn show(&self, block: &Arc<StoredBlock>, raised: &mut Raised) {
@@ -203,6 +232,23 @@ impl Core {
         self.evict(&gone);
     }
 
+    /// Acknowledged data cannot be read any more: it is named from now on, and never served.
+    pub(crate) fn quarantine(&self, log: LogId, first_offset: i64, next_offset: i64, place: &str) {
+        if self
+            .view(log)
+            .is_some_and(|view| view.quarantine(first_offset, next_offset))
+        {
+            Counters::add(&self.counters.quarantined, 1);
+            tracing::error!(
+                log = log.0,
+                first_offset,
+                next_offset,
+                place,
+                "acknowledged data is damaged; quarantined"
+            );
+        }
+    }
+
     /// Forgets blocks that are in segments and not in memory.
     pub(crate) fn evict(&self, gone: &[Arc<StoredBlock>]) {
         let views = read(&self.views);
@@ -218,35 +264,80 @@ impl Core {
     /// A flush failed, which is final: nothing more is published, everything that waits fails.
     pub(crate) fn fail(&self, reason: &str) {
         let fates = lock(&self.sequencer).fail();
-        Counters::set(&self.counters.failed, 1);
+        let was_failed = self.counters.failed.swap(1, Ordering::AcqRel) == 1;
         fates.iter().for_each(|fate| fate.resolve(false));
         if let Some(disk) = &self.disk {
-            let written = std::mem::take(&mut lock(&disk.publisher).written);
+            let written = {
+                let mut publisher = lock(&disk.publisher);
+                publisher.failed = true;
+                std::mem::take(&mut publisher.written)
+            };
             written.values().for_each(|written| written.fate.resolve(false));
             disk.wal.close();
             disk.seal.close();
         }
         self.work.notify_all();
-        tracing::error!(reason, "a flush failed; nothing more is acknowledged");
-        (self.environment.on_failure)(reason);
+        if !was_failed {
+            tracing::error!(reason, "a flush failed; nothing more is acknowledged");
+            (self.environment.on_failure)(reason);
+        }
     }
 
     /// Refuses producers while the disk is full, and takes them again when it is not.
-    pub(crate) fn set_disk_full(&self, full: bool) {
-        let was_full = self.counters.disk_full.swap(u64::from(full), Ordering::Relaxed) == 1;
-        if full == was_full {
+    pub(crate) fn set_disk_full(&self, full_for: FullFor, full: bool) {
+        let mut causes = lock(&self.disk().full_for);
+        let was_full = !causes.is_empty();
+        causes.retain(|cause| *cause != full_for);
+        if full {
+            causes.push(full_for);
+        }
+        let is_full = !causes.is_empty();
+        if is_full == was_full {
             return;
         }
-        lock(&self.sequencer).accept(if full {
+        Counters::set(&self.counters.disk_full, u64::from(is_full));
+        lock(&self.sequencer).accept(if is_full {
             Accepting::OnlyWhatFreesSpace
         } else {
             Accepting::Yes
         });
-        if full {
+        if is_full {
             tracing::error!("the disk is full: producers are refused until space is freed");
         } else {
             tracing::info!("the disk has space again: producers are accepted");
         }
+    }
+
+    /// Writes a snapshot of the engine's own state into the meta log, and trims that log to `trim_to`. Returns the
+    /// snapshot's offset.
+    pub(crate) fn snapshot_meta(&self, trim_to: Option<i64>) -> Result<i64, AppendError> {
+        let log = LogId::META;
+        let now_ms = self.now_ms();
+        // Encoded within the critical section: no log may come or go between the snapshot and its place in the log.
+        let mut sequencer = lock(&self.sequencer);
+        let snapshot = Record::Snapshot {
+            next_log: self.next_log.load(Ordering::Relaxed),
+            logs: sequencer.durable_logs(),
+        };
+        let trim = trim_to.map(|to| Record::Trimmed { log, to });
+        let records: Vec<Record> = [snapshot].into_iter().chain(trim.clone()).collect();
+        let mut frame = Frame::batch(log, meta::encode(&records, now_ms));
+        if frame.bytes() > FRAME_BYTES_MAX {
+            return Err(AppendError::FrameTooLarge {
+                bytes: frame.bytes(),
+                max: FRAME_BYTES_MAX,
+            });
+        }
+        frame.changes.extend(trim_to.map(|to| Change::Trim { log, to }));
+        let (appended, raised) =
+            sequencer.append(frame, Repetition::None, &[], trim.into_iter().collect(), now_ms)?;
+        let wakes_lane = sequencer.wakes_lane();
+        drop(sequencer);
+        if wakes_lane {
+            self.work.notify_one();
+        }
+        raised.raise();
+        Ok(appended.placed.first().map_or(0, |placed| placed.base_offset))
     }
 }
 

@@ -144,10 +144,14 @@ impl Engine {
                 batch: meta::encode(&records, now_ms),
             });
         }
+        if let Some(log) = frame.deleted_before() {
+            return Err(AppendError::UnknownLog(log));
+        }
         let created = self.add_views(&frame);
         let deleted = deleted_logs(&frame);
+        let repetition = frame.repetition();
         let mut sequencer = lock(&self.core.sequencer);
-        let appended = sequencer.append(frame, &created, records, now_ms);
+        let appended = sequencer.append(frame, repetition, &created, records, now_ms);
         let wakes_lane = sequencer.wakes_lane();
         drop(sequencer);
         if wakes_lane {
@@ -210,7 +214,7 @@ impl Engine {
 
     /// Raises `token` on the signal whenever the log's bounds change or it is deleted, until the signal is dropped.
     pub fn watch(&self, log: LogId, signal: &Arc<Signal>, token: u64) -> Option<Bounds> {
-        self.core.view(log).map(|view| view.watch(signal, token))
+        self.core.view(log).and_then(|view| view.watch(signal, token))
     }
 
     /// The stretches of a log that can be trimmed as one, oldest first.
@@ -325,7 +329,7 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
     let next_log = recovered.meta.next_log.max(LogId::FIRST_ALLOCATED.0);
     let memory_bytes = options.cache_bytes as u64 / 2;
     let pacing = Pacing::new(options.segment_bytes, limits.bytes_max, memory_bytes, ENTRIES_MAX);
-    let sealer = Sealer { catalog: recovered.catalog, producers: recovered.sealed_producers, pacing };
+    let sealer = Sealer::new(recovered.checkpointer, recovered.sealed_producers, pacing);
     let disk = Disk {
         wal: Wal::new(
             storage.clone(),
@@ -345,13 +349,15 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
         footers,
         segments: RwLock::new(recovered.segments),
         publisher: Mutex::new(Publisher {
+            failed: false,
             next_lsn: first_lsn,
             written: BTreeMap::new(),
             meta: recovered.meta,
         }),
+        full_for: Mutex::default(),
         published_lsn: AtomicU64::new(first_lsn - 1),
-        data_lsn: AtomicU64::new(0),
-        recorded_lsn: AtomicU64::new(0),
+        data_lsn: AtomicU64::new(recovered.data_lsn),
+        recorded_lsn: AtomicU64::new(recovered.recorded_lsn),
     };
     let core = Arc::new(new_core(
         environment,

@@ -1,5 +1,7 @@
 //! What is appended: frames in, placements and a [`Commit`] to wait for out.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use firth_batch::Batch;
 use smallvec::{SmallVec, smallvec};
@@ -8,6 +10,8 @@ use crate::commit::Commit;
 
 /// The largest frame, in bytes of its batches. A frame is all or nothing, so it lies within one commit block.
 pub const FRAME_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Batches in a frame, so that the directory of its commit block stays within bounds.
+pub(crate) const APPENDS_MAX: usize = 128 * 1024;
 
 /// Identifies a log for ever: an id is never given to another log, not even after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -93,9 +97,60 @@ impl Frame {
         }
     }
 
+    /// Bytes that the frame takes in a commit block.
     pub(crate) fn bytes(&self) -> usize {
-        self.appends.iter().map(|append| append.batch.len()).sum()
+        let batches: usize = self.appends.iter().map(|append| append.batch.len()).sum();
+        // The directory has its own room, which very many small batches would exceed.
+        batches.max(self.appends.len() * FRAME_BYTES_MAX / APPENDS_MAX)
     }
+
+    /// The log that a change or an append of the frame comes too late for, since the frame deletes it.
+    pub(crate) fn deleted_before(&self) -> Option<LogId> {
+        if !self
+            .changes
+            .iter()
+            .any(|change| matches!(change, Change::Delete { .. }))
+        {
+            return None;
+        }
+        let mut deleted = HashSet::new();
+        for change in &self.changes {
+            let (Change::Create { log, .. } | Change::Trim { log, .. } | Change::Delete { log }) = change;
+            if deleted.contains(log) {
+                return Some(*log);
+            }
+            if let Change::Delete { log } = change {
+                deleted.insert(*log);
+            }
+        }
+        let mut logs = self.appends.iter().map(|append| append.log);
+        logs.find(|log| deleted.contains(log))
+    }
+
+    pub(crate) fn repetition(&self) -> Repetition {
+        if self.appends.len() < 2 {
+            return Repetition::None;
+        }
+        let of_producers = self
+            .appends
+            .iter()
+            .filter(|append| append.batch.header().has_producer_id());
+        let mut producers: Vec<_> = of_producers
+            .map(|append| (append.log, append.batch.header().producer_id))
+            .collect();
+        producers.sort_unstable();
+        match producers.windows(2).any(|pair| pair[0] == pair[1]) {
+            true => Repetition::OfProducer,
+            false => Repetition::None,
+        }
+    }
+}
+
+/// Whether two batches of a frame are of the same producer and for the same log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repetition {
+    None,
+    OfProducer,
 }
 
 /// The answer to a frame: offsets are final, durability is to be awaited.

@@ -29,6 +29,7 @@ mod lock;
 mod meta;
 mod pacing;
 mod producers;
+mod quarantine;
 mod reading;
 mod recovery;
 mod rewrite;

@@ -11,9 +11,14 @@
 //!   1 Created   log u64
 //!   2 Trimmed   log u64, to i64
 //!   3 Deleted   log u64
+//!   4 Snapshot  next_log u64, then for every log that exists: log u64, start i64
 //! ```
+//!
+//! A snapshot says what all records before it say together. The two latest are kept with what follows them; the meta log
+//! is trimmed to the older one, so that it pins no segment for ever.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use firth_batch::{Batch, Batches, Builder, Compression};
@@ -30,6 +35,7 @@ pub(crate) enum Record {
     Created { log: LogId },
     Trimmed { log: LogId, to: i64 },
     Deleted { log: LogId },
+    Snapshot { next_log: u64, logs: Vec<(LogId, i64)> },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,15 +73,23 @@ impl Record {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let (kind, log) = match self {
-            Record::Created { log } => (1, log),
-            Record::Trimmed { log, .. } => (2, log),
-            Record::Deleted { log } => (3, log),
+        let (kind, number) = match self {
+            Record::Created { log } => (1, log.0),
+            Record::Trimmed { log, .. } => (2, log.0),
+            Record::Deleted { log } => (3, log.0),
+            Record::Snapshot { next_log, .. } => (4, *next_log),
         };
         let mut out = vec![kind, VERSION];
-        out.extend_from_slice(&log.0.to_le_bytes());
-        if let Record::Trimmed { to, .. } = self {
-            out.extend_from_slice(&to.to_le_bytes());
+        out.extend_from_slice(&number.to_le_bytes());
+        match self {
+            Record::Created { .. } | Record::Deleted { .. } => {}
+            Record::Trimmed { to, .. } => out.extend_from_slice(&to.to_le_bytes()),
+            Record::Snapshot { logs, .. } => {
+                for (log, start) in logs {
+                    out.extend_from_slice(&log.0.to_le_bytes());
+                    out.extend_from_slice(&start.to_le_bytes());
+                }
+            }
         }
         out
     }
@@ -84,7 +98,8 @@ impl Record {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Record> {
         let mut reader = Reader { bytes };
         let [kind, version] = reader.take()?;
-        let log = LogId(u64::from_le_bytes(reader.take()?));
+        let number = u64::from_le_bytes(reader.take()?);
+        let log = LogId(number);
         let record = match (kind, version) {
             (1, VERSION) => Record::Created { log },
             (2, VERSION) => Record::Trimmed {
@@ -92,6 +107,15 @@ impl Record {
                 to: i64::from_le_bytes(reader.take()?),
             },
             (3, VERSION) => Record::Deleted { log },
+            (4, VERSION) => {
+                let mut logs = Vec::with_capacity(reader.bytes.len() / 16);
+                while !reader.bytes.is_empty() {
+                    let log = LogId(u64::from_le_bytes(reader.take()?));
+                    logs.push((log, i64::from_le_bytes(reader.take()?)));
+                }
+                let next_log = number;
+                Record::Snapshot { next_log, logs }
+            }
             _ => return None,
         };
         reader.bytes.is_empty().then_some(record)
@@ -122,24 +146,47 @@ impl Meta {
 
     pub(crate) fn apply(&mut self, record: &Record) {
         match record {
-            Record::Created { log } => {
-                self.logs.entry(*log).or_default();
-                self.next_log = self.next_log.max(log.0 + 1);
-                self.changed_logs.insert(*log);
-            }
-            Record::Trimmed { log, to } => {
-                if let Some(meta) = self.logs.get_mut(log) {
-                    meta.start = meta.start.max(*to);
-                    meta.next_offset = meta.next_offset.max(*to);
-                    self.changed_logs.insert(*log);
-                }
-            }
+            Record::Created { log } => self.create(*log),
+            Record::Trimmed { log, to } => self.trim(*log, *to),
             Record::Deleted { log } => {
                 self.logs.remove(log);
-                self.next_log = self.next_log.max(log.0 + 1);
+                self.note_log(*log);
                 self.changed_logs.insert(*log);
             }
+            Record::Snapshot { next_log, logs } => {
+                let named: HashSet<LogId> = logs.iter().map(|(log, _)| *log).collect();
+                let gone = self.logs.keys().filter(|log| !named.contains(log));
+                self.changed_logs.extend(gone);
+                self.logs.retain(|log, _| named.contains(log));
+                for (log, start) in logs {
+                    self.create(*log);
+                    self.trim(*log, *start);
+                }
+                self.next_log = self.next_log.max(*next_log);
+            }
         }
+    }
+
+    /// A log exists: a record says so, or batches that were found.
+    pub(crate) fn create(&mut self, log: LogId) {
+        self.note_log(log);
+        if let Entry::Vacant(vacant) = self.logs.entry(log) {
+            vacant.insert(LogMeta::default());
+            self.changed_logs.insert(log);
+        }
+    }
+
+    fn trim(&mut self, log: LogId, to: i64) {
+        if let Some(meta) = self.logs.get_mut(&log).filter(|meta| meta.start < to) {
+            meta.start = to;
+            meta.next_offset = meta.next_offset.max(to);
+            self.changed_logs.insert(log);
+        }
+    }
+
+    /// An id is never given to another log, whatever became of the one that had it.
+    pub(crate) fn note_log(&mut self, log: LogId) {
+        self.next_log = self.next_log.max(log.0.saturating_add(1));
     }
 
     /// Offsets of a log never go back, whatever became of its records.

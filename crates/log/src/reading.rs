@@ -6,10 +6,10 @@ use bytes::Bytes;
 use firth_batch::Batches;
 use smallvec::SmallVec;
 
-use crate::core::{Core, Disk};
+use crate::core::Core;
 use crate::frame::{Bounds, LogId, Read, ReadError, Seek};
 use crate::lock::read;
-use crate::segment;
+use crate::segment::{self, Segment};
 use crate::stored::{Place, Slice};
 use crate::view::{SealedExtent, Source, TailExtent, View};
 
@@ -69,12 +69,15 @@ pub(crate) async fn read_log(
             },
         };
         let next_offset = fetch.next_offset();
-        let found = from_disk(core, &view, fetch, at, max_bytes).await?;
+        let Some(found) = from_disk(core, &view, fetch, at, max_bytes).await? else {
+            // The segment was removed since it was located, so the view locates the offset elsewhere or refuses it.
+            continue;
+        };
         if found.bytes > 0 {
             return Ok(found.at(bounds));
         }
         // Nothing is left between here and the end of what was read: offsets have holes.
-        at = next_offset.max(at + 1);
+        at = next_offset.max(at.saturating_add(1));
     }
 }
 
@@ -154,27 +157,29 @@ async fn from_disk(
     fetch: Fetch,
     from: i64,
     max_bytes: usize,
-) -> Result<Found, ReadError> {
+) -> Result<Option<Found>, ReadError> {
     let (task_core, view) = (core.clone(), view.clone());
     blocking(core, move || {
         let mut found = Found::default();
         match fetch {
             Fetch::Wal(slices) => {
                 for (place, extent) in slices {
-                    if !found.take(&read_wal(&view, &place, &extent)?, from, max_bytes) {
+                    if !found.take(&read_wal(&task_core, &view, &place, &extent)?, from, max_bytes) {
                         break;
                     }
                 }
             }
             Fetch::Sealed(extent) => {
-                found.take(
-                    &read_sealed(task_core.disk(), &view, extent, from, max_bytes)?,
-                    from,
-                    max_bytes,
-                );
+                let Some((segment, stored)) = find_extent(&task_core, view.log(), &extent) else {
+                    return Ok(None);
+                };
+                let batches = segment
+                    .read(&stored, from, max_bytes)
+                    .map_err(|error| segment_error(&task_core, &view, error))?;
+                found.take(&batches, from, max_bytes);
             }
         }
-        Ok(found)
+        Ok(Some(found))
     })
     .await
 }
@@ -198,10 +203,11 @@ async fn blocking<T: Send + 'static>(
     .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-fn read_wal(view: &View, place: &Place, extent: &TailExtent) -> Result<Bytes, ReadError> {
+fn read_wal(core: &Core, view: &View, place: &Place, extent: &TailExtent) -> Result<Bytes, ReadError> {
     let slice = place.read(extent.position, extent.length, extent.crc)?;
     slice.ok_or_else(|| {
         damaged(
+            core,
             view,
             extent.first_offset,
             extent.next_offset,
@@ -210,64 +216,30 @@ fn read_wal(view: &View, place: &Place, extent: &TailExtent) -> Result<Bytes, Re
     })
 }
 
-fn read_sealed(
-    disk: &Disk,
-    view: &View,
-    extent: SealedExtent,
-    from: i64,
-    max_bytes: usize,
-) -> Result<Bytes, ReadError> {
-    let (segment, stored) = find_extent(disk, view.log(), &extent)?;
-    segment
-        .read(&stored, from, max_bytes)
-        .map_err(|error| segment_error(view, error))
+/// `None` where the segment is not there any more, since the log was trimmed or deleted.
+fn find_extent(core: &Core, log: LogId, extent: &SealedExtent) -> Option<(Arc<Segment>, segment::Extent)> {
+    let segment = read(&core.disk().segments).get(&extent.segment).cloned()?;
+    let stored = *segment.extent(log.0)?;
+    Some((segment, stored))
 }
 
-fn find_extent(
-    disk: &Disk,
-    log: LogId,
-    extent: &SealedExtent,
-) -> Result<(Arc<segment::Segment>, segment::Extent), ReadError> {
-    let gone = || {
-        ReadError::Io(std::io::Error::other(format!(
-            "segment {} is not open",
-            extent.segment
-        )))
-    };
-    let segment = read(&disk.segments)
-        .get(&extent.segment)
-        .cloned()
-        .ok_or_else(gone)?;
-    let stored = *segment.extent(log.0).ok_or_else(gone)?;
-    Ok((segment, stored))
-}
-
-fn segment_error(view: &View, error: segment::Error) -> ReadError {
+fn segment_error(core: &Core, view: &View, error: segment::Error) -> ReadError {
     match error {
         segment::Error::Io { source, .. } => ReadError::Io(source),
         segment::Error::Damaged {
             first_offset,
             next_offset,
             ..
-        } => damaged(view, first_offset, next_offset, "a segment"),
+        } => damaged(core, view, first_offset, next_offset, "a segment"),
         other => ReadError::Io(std::io::Error::other(other.to_string())),
     }
 }
 
 /// Quarantines the stretch, so that it is known and named from now on.
-fn damaged(view: &View, first_offset: i64, next_offset: i64, place: &str) -> ReadError {
-    let log = view.log();
-    if view.quarantine(first_offset, next_offset) {
-        tracing::error!(
-            log = log.0,
-            first_offset,
-            next_offset,
-            place,
-            "acknowledged data is damaged; quarantined"
-        );
-    }
+fn damaged(core: &Core, view: &View, first_offset: i64, next_offset: i64, place: &str) -> ReadError {
+    core.quarantine(view.log(), first_offset, next_offset, place);
     ReadError::Damaged {
-        log,
+        log: view.log(),
         first_offset,
         next_offset,
     }
@@ -280,51 +252,87 @@ pub(crate) async fn find(core: &Arc<Core>, log: LogId, seek: Seek) -> Result<Opt
     let (sealed, tail) = view.stretches();
     let timestamp = match seek {
         Seek::Timestamp(timestamp) => timestamp,
-        Seek::MaxTimestamp => {
-            let stamps = sealed.iter().map(|extent| extent.max_timestamp);
-            match stamps.chain(tail.iter().map(|extent| extent.max_timestamp)).max() {
-                Some(timestamp) => timestamp,
-                None => return Ok(None),
-            }
-        }
+        Seek::MaxTimestamp => match max_timestamp(core, log, start, &sealed, &tail).await? {
+            Some(timestamp) => timestamp,
+            None => return Ok(None),
+        },
     };
-    for extent in sealed
-        .into_iter()
-        .filter(|extent| extent.max_timestamp >= timestamp)
-    {
+    let reaches = |max_timestamp: i64| max_timestamp >= timestamp;
+    for extent in sealed.iter().filter(|extent| reaches(extent.max_timestamp)) {
         let batch = if extent.first_offset < start {
             scan(core, log, start, extent.next_offset, timestamp).await?
         } else {
-            let (task_core, task_view) = (core.clone(), view.clone());
-            blocking(core, move || {
-                let (segment, stored) = find_extent(task_core.disk(), log, &extent)?;
-                segment
-                    .find(&stored, timestamp)
-                    .map_err(|error| segment_error(&task_view, error))
-            })
-            .await?
+            find_sealed(core, &view, *extent, timestamp).await?
         };
         if batch.is_some() {
             return Ok(batch);
         }
     }
-    for extent in tail
-        .into_iter()
-        .filter(|extent| extent.max_timestamp >= timestamp)
-    {
-        let batch = scan(
-            core,
-            log,
-            start.max(extent.first_offset),
-            extent.next_offset,
-            timestamp,
-        )
-        .await?;
+    for extent in tail.iter().filter(|extent| reaches(extent.max_timestamp)) {
+        let from = start.max(extent.first_offset);
+        let batch = scan(core, log, from, extent.next_offset, timestamp).await?;
         if batch.is_some() {
             return Ok(batch);
         }
     }
     Ok(None)
+}
+
+/// The largest timestamp of what is kept. A stretch of which only a part is kept has to be looked into.
+async fn max_timestamp(
+    core: &Arc<Core>,
+    log: LogId,
+    start: i64,
+    sealed: &[SealedExtent],
+    tail: &[TailExtent],
+) -> Result<Option<i64>, ReadError> {
+    let sealed = sealed
+        .iter()
+        .map(|extent| (extent.first_offset, extent.next_offset, extent.max_timestamp));
+    let tail = tail
+        .iter()
+        .map(|extent| (extent.first_offset, extent.next_offset, extent.max_timestamp));
+    let mut max = None;
+    for (first_offset, next_offset, mut timestamp) in sealed.chain(tail) {
+        if first_offset < start {
+            let mut at = start;
+            timestamp = i64::MIN;
+            while at < next_offset {
+                let read = read_log(core, log, at, SCAN_BYTES).await?;
+                let batches = read.slices.iter().flat_map(|slice| Batches::new(slice));
+                let headers = batches.map_while(Result::ok).map(|(header, _)| header);
+                let Some(end) = headers
+                    .filter(|header| header.base_offset < next_offset)
+                    .inspect(|header| timestamp = timestamp.max(header.max_timestamp))
+                    .last()
+                    .map(|header| header.next_offset())
+                else {
+                    break;
+                };
+                at = end;
+            }
+        }
+        max = max.max(Some(timestamp));
+    }
+    Ok(max)
+}
+
+async fn find_sealed(
+    core: &Arc<Core>,
+    view: &Arc<View>,
+    extent: SealedExtent,
+    timestamp: i64,
+) -> Result<Option<Bytes>, ReadError> {
+    let (task_core, task_view) = (core.clone(), view.clone());
+    blocking(core, move || {
+        let Some((segment, stored)) = find_extent(&task_core, task_view.log(), &extent) else {
+            return Ok(None);
+        };
+        segment
+            .find(&stored, timestamp)
+            .map_err(|error| segment_error(&task_core, &task_view, error))
+    })
+    .await
 }
 
 /// Looks at every batch between two offsets.

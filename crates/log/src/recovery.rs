@@ -1,36 +1,36 @@
 //! Opening a data directory: catalog, segments, WAL, in this order, and what they add up to.
 //!
-//! The catalog is a checkpoint. Where it is damaged, missing, or behind what the WAL still reaches back to, it is moved
-//! aside and its contents are read from the segments. Nothing is repaired by deleting.
+//! The catalog is a checkpoint. Where it is damaged or missing, it is moved aside and its contents are read from the
+//! segments; where it is older than it should be, the segments complete it. Nothing is repaired by deleting.
+
+mod base;
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use self::base::Base;
 use crate::block::Incarnation;
 use crate::cache::Blocks;
 use crate::catalog::{self, Catalog};
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, Checkpointer};
 use crate::core::tail_extent;
+use crate::file::Storage;
 use crate::file::aligned::BufferPool;
-use crate::file::{Existence, Mode, Storage};
 use crate::frame::LogId;
-use crate::meta::{self, LogMeta, Meta};
+use crate::meta::{self, Meta};
 use crate::producers::Producers;
-use crate::rewrite::{SealedProducers, note_producers};
-use crate::scan::{self, Damage, DamagedPart, Found, Scan};
+use crate::quarantine;
+use crate::rewrite::SealedProducers;
+use crate::scan::{self, Damage, DamagedPart, Scan, Span};
 use crate::sealer::sealed_extents;
 use crate::segment::{self, FooterCache, Segment, SegmentId};
-use crate::stored::StoredBlock;
-use crate::view::{Raised, View};
+use crate::view::View;
 use crate::wal::{self, WalFile, WalMode};
 
 /// Offsets that every log skips where blocks were lost of which nothing tells whose they were: a lost offset must not be
-/// given to another record.
-const OFFSETS_SKIPPED: i64 = 1 << 20;
-/// Copies of WAL files in which acknowledged data is damaged.
-pub(crate) const QUARANTINE: &str = "quarantine";
-const COPY_BYTES: u64 = 1024 * 1024;
+/// given to another record. No loss is that large, so that a hole of this size is known to be none.
+pub(crate) const OFFSETS_SKIPPED: i64 = 1 << 32;
 
 /// Why a data directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum OpenError {
 
 /// What was found, ready to be served.
 pub(crate) struct Recovered {
-    pub(crate) catalog: Catalog,
+    pub(crate) checkpointer: Checkpointer,
     pub(crate) meta: Meta,
     pub(crate) segments: HashMap<SegmentId, Arc<Segment>>,
     pub(crate) views: HashMap<LogId, Arc<View>>,
@@ -56,6 +56,9 @@ pub(crate) struct Recovered {
     pub(crate) full: Vec<(Arc<WalFile>, u64)>,
     pub(crate) free: Vec<Arc<WalFile>>,
     pub(crate) incarnation: Incarnation,
+    /// The last block with batches in the WAL, 0 without one, and up to where blocks in the WAL say that it is durable.
+    pub(crate) data_lsn: u64,
+    pub(crate) recorded_lsn: u64,
     pub(crate) quarantined: u64,
 }
 
@@ -76,110 +79,57 @@ pub(crate) struct Means<'a> {
 }
 
 pub(crate) fn recover(means: &Means<'_>) -> Result<Recovered, OpenError> {
-    for dir in [wal::DIRECTORY, segment::DIRECTORY] {
-        means.storage.create_dir(dir)?;
-    }
-    means.storage.sync_dir("")?;
+    // Whatever a newer Firth wrote is refused before anything is changed.
+    let segments = find_segments(means)?;
+    let heads = scan::heads(wal_files(means)?).map_err(scan_error)?;
     let opened = open_catalog(means.storage)?;
-    let segments = open_segments(means)?;
-    if let Some((catalog, checkpoint)) = opened
-        && (!checkpoint.is_new || segments.is_empty())
-    {
-        let base = Base::from_checkpoint(checkpoint, &segments);
-        let scan = Scan::begin(wal_files(means)?, base.meta.sealed_lsn + 1).map_err(scan_error)?;
-        if scan.reaches_back() || segments.is_empty() {
-            return replay(means, catalog, base, segments, scan);
-        }
-        tracing::error!("the catalog is older than the WAL: rebuilding it from the segments");
-    }
-    let catalog = Catalog::replace(means.storage).map_err(catalog_error)?;
-    let base = Base::from_segments(&segments)?;
-    let scan = Scan::begin(wal_files(means)?, base.meta.sealed_lsn + 1).map_err(scan_error)?;
-    replay(means, catalog, base, segments, scan)
-}
+    make_directories(means.storage)?;
 
-/// The state as of what is sealed.
-struct Base {
-    meta: Meta,
-    /// Meta records of blocks up to here are in `meta`.
-    applied_lsn: u64,
-    /// Segments that are not part of the state any more, and those that should be and are not.
-    superseded: Vec<SegmentId>,
-    missing: Vec<SegmentId>,
-}
-
-impl Base {
-    fn from_checkpoint(checkpoint: Checkpoint, segments: &[Segment]) -> Base {
-        let Checkpoint {
-            applied_lsn,
-            mut meta,
-            segments: known,
-            ..
-        } = checkpoint;
-        let mut superseded = Vec::new();
-        for segment in segments {
-            let (id, source) = (segment.id(), segment.footer().source);
-            if known.contains(&id) {
-                continue;
-            }
-            // Written after the last checkpoint. Its blocks are in the WAL too; the segment is the later copy.
-            if id.0 >= meta.next_segment && source.first_lsn == meta.sealed_lsn + 1 {
-                adopt(&mut meta, segment);
-            } else {
-                superseded.push(id);
-            }
+    let listed;
+    let mut incarnations = Vec::new();
+    let (catalog, mut base) = match opened {
+        Some((catalog, checkpoint)) if !checkpoint.is_new || segments.segments.is_empty() => {
+            listed = checkpoint.segments.clone();
+            incarnations.clone_from(&checkpoint.incarnations);
+            (catalog, Base::from_checkpoint(checkpoint, segments))
         }
-        let found = |id: &SegmentId| segments.iter().any(|segment| segment.id() == *id);
-        let missing = known.into_iter().filter(|id| !found(id)).collect();
-        Base {
-            meta,
-            applied_lsn,
-            superseded,
-            missing,
-        }
-    }
-
-    fn from_segments(segments: &[Segment]) -> Result<Base, OpenError> {
-        tracing::warn!(
-            segments = segments.len(),
-            "reading the state of the engine from its segments"
-        );
-        let mut meta = Meta::new();
-        for segment in segments {
-            let Some(extent) = segment.extent(LogId::META.0) else {
-                continue;
+        opened => {
+            listed = Vec::new();
+            let catalog = match opened {
+                Some((new, _)) => new,
+                None => Catalog::replace(means.storage).map_err(catalog_error)?,
             };
-            let mut from = extent.first_offset;
-            while from < extent.next_offset {
-                let batches = segment
-                    .read(extent, from, usize::MAX)
-                    .map_err(|error| OpenError::Damaged(format!("the meta log cannot be read: {error}")))?;
-                let Some((records, next)) = meta::decode(&batches) else {
-                    return Err(OpenError::NewerFormat(
-                        "the meta log has records of a newer Firth".into(),
-                    ));
-                };
-                records.iter().for_each(|record| meta.apply(record));
-                from = next.max(from + 1);
-            }
+            (catalog, Base::from_segments(segments)?)
         }
-        segments.iter().for_each(|segment| adopt(&mut meta, segment));
-        Ok(Base {
-            meta,
-            applied_lsn: 0,
-            superseded: Vec::new(),
-            missing: Vec::new(),
-        })
+    };
+    let scan = Scan::begin(heads, &incarnations).map_err(scan_error)?;
+    let mut tail = read_wal(means, &scan, &base)?;
+    if base.newer_lsn() > tail.last_lsn || (base.newer_lsn() > 0 && !tail.damages.is_empty()) {
+        tracing::error!("the catalog is older than the WAL: completing it from the segments");
+        base.adopt_newer()?;
+        tail = read_wal(means, &scan, &base)?;
     }
+    let checkpointer = Checkpointer::new(catalog, listed, incarnations);
+    serve(means, &scan, base, tail, checkpointer)
 }
 
-fn adopt(meta: &mut Meta, segment: &Segment) {
-    meta.sealed_lsn = meta.sealed_lsn.max(segment.footer().source.last_lsn);
-    meta.next_segment = meta.next_segment.max(segment.id().0 + 1);
-    for extent in segment.extents() {
-        meta.note_next_offset(LogId(extent.log), extent.next_offset);
-        // Ids are never used again, whatever happened to the record of their creation.
-        meta.next_log = meta.next_log.max(extent.log + 1);
+fn make_directories(storage: &dyn Storage) -> io::Result<()> {
+    let names = storage.list("")?;
+    let missing = [wal::DIRECTORY, segment::DIRECTORY]
+        .into_iter()
+        .filter(|dir| !names.iter().any(|name| name == dir));
+    for dir in missing {
+        storage.create_dir(dir)?;
+    }
+    // Whether they were durable is not known even where they are there.
+    storage.sync_dir("")
+}
+
+/// The names in a directory that may not be there yet.
+fn names_in(storage: &dyn Storage, dir: &str) -> io::Result<Vec<String>> {
+    match storage.list("")?.iter().any(|name| name == dir) {
+        true => storage.list(dir),
+        false => Ok(Vec::new()),
     }
 }
 
@@ -214,100 +164,175 @@ fn scan_error(error: scan::Error) -> OpenError {
     }
 }
 
-/// Every finished segment, in the order of the WAL spans they hold.
-fn open_segments(means: &Means<'_>) -> Result<Vec<Segment>, OpenError> {
-    let mut segments = Vec::new();
-    for name in means.storage.list(segment::DIRECTORY)? {
+fn newer_record() -> OpenError {
+    OpenError::NewerFormat("the meta log has records that this Firth does not know: use a newer one".into())
+}
+
+fn find_segments(means: &Means<'_>) -> Result<base::Found, OpenError> {
+    let mut found = base::Found::default();
+    for name in names_in(means.storage, segment::DIRECTORY)? {
         let Some(id) = SegmentId::parse(&name) else {
             continue;
         };
+        found.end = found.end.max(id.0.saturating_add(1));
         match Segment::open(means.storage, id, means.footers.clone(), means.buffers.clone()) {
-            Ok(segment) => segments.push(segment),
+            Ok(segment) => found.segments.push(segment),
             Err(segment::Error::Unfinished { .. }) => {}
             Err(segment::Error::Io { source, .. }) => return Err(OpenError::Io(source)),
             Err(error @ segment::Error::UnsupportedVersion { .. }) => {
                 return Err(OpenError::NewerFormat(error.to_string()));
             }
-            Err(error) => tracing::error!(%error, "a segment is quarantined: its file stays where it is"),
+            Err(error) => {
+                tracing::error!(%error, "a segment is quarantined: its file stays where it is");
+                found.damaged.push(id);
+            }
         }
     }
-    segments.sort_by_key(|segment| (segment.footer().source.last_lsn, segment.id()));
-    Ok(segments)
+    found
+        .segments
+        .sort_by_key(|segment| (segment.footer().source.last_lsn, segment.id()));
+    Ok(found)
 }
 
 fn wal_files(means: &Means<'_>) -> io::Result<Vec<Arc<WalFile>>> {
-    let names = means.storage.list(wal::DIRECTORY)?;
+    let names = names_in(means.storage, wal::DIRECTORY)?;
     let slots = names.iter().filter_map(|name| wal::parse_slot(name));
     let open = |slot| WalFile::open(means.storage, slot, means.wal_mode, means.buffers.clone()).map(Arc::new);
     slots.map(open).collect()
 }
 
-/// Puts the WAL's blocks on top of what is sealed.
-fn replay(
-    means: &Means<'_>,
-    catalog: Catalog,
-    base: Base,
-    segments: Vec<Segment>,
-    scan: Scan,
-) -> Result<Recovered, OpenError> {
-    let Base {
-        mut meta,
-        applied_lsn,
-        superseded,
-        missing,
-    } = base;
-    missing
-        .iter()
-        .for_each(|segment| tracing::error!(%segment, "a segment is missing or damaged; quarantined"));
-    let segments: Vec<_> = segments
-        .into_iter()
-        .filter(|segment| !superseded.contains(&segment.id()))
-        .collect();
-    let sealed_producers = read_sealed_producers(&segments);
-    let mut producers = sealed_producers.clone();
+/// What the WAL holds that no segment does.
+struct Tail {
+    meta: Meta,
+    producers: SealedProducers,
+    blocks: Vec<scan::Stored>,
+    damages: Vec<Damage>,
+    last_lsn: u64,
+}
 
-    let mut found = Vec::new();
+fn read_wal(means: &Means<'_>, scan: &Scan, base: &Base) -> Result<Tail, OpenError> {
+    let mut meta = base.meta.clone();
+    let mut producers = base.producers();
+    let mut blocks = Vec::new();
     let mut damages = Vec::new();
+    let mut is_newer = false;
+    let span = Span {
+        from_lsn: meta.sealed_lsn + 1,
+        claimed_lsn: base.claimed_lsn,
+    };
     let last_lsn = scan.run(
+        span,
         |block| {
-            apply_meta(&mut meta, &block, applied_lsn);
+            if block.header.lsn > base.applied_lsn {
+                is_newer |= apply_meta(&mut meta, &block).is_none();
+            }
             for entry in &block.entries {
                 if let Some(batches) = block.payload(entry) {
-                    note_producers(batches, entry.log, &mut producers, means.now_ms);
+                    producers.note(batches, entry.log, means.now_ms);
                 }
             }
-            found.push(block.into_stored());
+            blocks.push(block.into_stored());
         },
         |damage| damages.push(damage),
     );
-    let last_lsn = last_lsn
-        .map_err(scan_error)?
-        .max(meta.sealed_lsn)
-        .max(applied_lsn);
-    let unknown_loss = keep_evidence(means.storage, &damages)?;
+    let last_lsn = last_lsn.map_err(scan_error)?;
+    if is_newer {
+        return Err(newer_record());
+    }
+    Ok(Tail {
+        meta,
+        producers,
+        blocks,
+        damages,
+        last_lsn,
+    })
+}
 
-    let views = build_views(&meta, &segments);
-    let (blocks, full) = build_tail(&views, found);
+/// Applies the block's records. `None` where there is one that this version does not know.
+fn apply_meta(meta: &mut Meta, block: &scan::Found) -> Option<()> {
+    // Batches are not forgotten because the record that created their log was lost.
+    for entry in &block.entries {
+        meta.create(entry.log);
+    }
+    for entry in block.entries.iter().filter(|entry| entry.log == LogId::META) {
+        let (records, _) = block.payload(entry).and_then(meta::decode)?;
+        records.iter().for_each(|record| meta.apply(record));
+    }
+    Some(())
+}
+
+/// Puts the WAL's blocks on top of what is sealed.
+fn serve(
+    means: &Means<'_>,
+    scan: &Scan,
+    base: Base,
+    tail: Tail,
+    mut checkpointer: Checkpointer,
+) -> Result<Recovered, OpenError> {
+    for segment in &base.missing {
+        tracing::error!(%segment, "a segment is missing or damaged; what it held is quarantined");
+    }
+    let sealed_producers = base.producers();
+    let Tail {
+        mut meta,
+        mut producers,
+        blocks: found,
+        damages,
+        last_lsn,
+    } = tail;
+    let unknown_loss = name_damages(means.storage, &damages)?;
+
+    let views = build_views(&meta, &base.segments);
+    let data_lsn = found
+        .iter()
+        .filter(|stored| !stored.block.entries.is_empty())
+        .map(|stored| stored.block.lsn)
+        .max()
+        .unwrap_or(0);
+    let recorded_lsn = found.iter().map(|stored| stored.durable_lsn).max().unwrap_or(0);
+    if data_lsn == 0 {
+        // Blocks without entries have told what they had to.
+        meta.sealed_lsn = meta.sealed_lsn.max(last_lsn);
+    }
+    let (blocks, full) = match data_lsn {
+        0 => Default::default(),
+        _ => build_tail(&views, found),
+    };
     for (file, _) in &full {
         // What recovery read may be in the page cache alone; readers must not see what the next crash takes back.
         file.sync()?;
     }
-    let in_use = |file: &Arc<WalFile>| full.iter().any(|(other, _)| Arc::ptr_eq(file, other));
-    let free = scan.files().filter(|file| !in_use(file)).cloned().collect();
-    let (heads, holes) = build_heads(&meta, &views, producers, unknown_loss);
-    remove_superseded(means.storage, &superseded)?;
+    let free = free_files(means.storage, scan, &full)?;
+    let holes = quarantine_holes(&views, &damages);
+    let heads = build_heads(&mut meta, &views, &mut producers, unknown_loss);
+
     let incarnation = Incarnation {
         id: means.incarnation_id,
         number: scan.number_max + 1,
         first_lsn: last_lsn + 1,
     };
+    let lost_blocks = damages
+        .iter()
+        .filter(|damage| matches!(damage.what, DamagedPart::Blocks(_)));
+    let quarantined = holes + base.losses + lost_blocks.count() as u64;
+    checkpointer.begin(incarnation);
+    let footers = base.segments.iter().map(|segment| segment.footer());
+    let changes = checkpointer.changes(&meta, footers, &[]);
+    checkpointer
+        .commit(means.storage, last_lsn, changes)
+        .map_err(catalog_error)?;
+    meta.changed_logs.clear();
+
+    let newer = base.newer.iter().map(Segment::id);
+    remove_superseded(means.storage, newer.chain(base.superseded).collect())?;
+    let segments = base
+        .segments
+        .into_iter()
+        .map(|segment| (segment.id(), Arc::new(segment)));
     Ok(Recovered {
-        catalog,
+        checkpointer,
         meta,
-        segments: segments
-            .into_iter()
-            .map(|segment| (segment.id(), Arc::new(segment)))
-            .collect(),
+        segments: segments.collect(),
         views,
         blocks,
         heads,
@@ -315,31 +340,16 @@ fn replay(
         full,
         free,
         incarnation,
-        quarantined: (missing.len() + damages.len()).max(holes) as u64,
+        data_lsn,
+        recorded_lsn,
+        quarantined,
     })
 }
 
-fn apply_meta(meta: &mut Meta, block: &Found, applied_lsn: u64) {
-    for entry in &block.entries {
-        meta.next_log = meta.next_log.max(entry.log.0 + 1);
-        if entry.log != LogId::META || block.header.lsn <= applied_lsn {
-            continue;
-        }
-        match block.payload(entry).and_then(meta::decode) {
-            Some((records, _)) => records.iter().for_each(|record| meta.apply(record)),
-            None => tracing::error!(
-                lsn = block.header.lsn,
-                "a record of the meta log is not understood"
-            ),
-        }
-    }
-}
-
-/// Names what is damaged, and copies the files that it lies in, since they are overwritten later. Says whether blocks
-/// were lost of which nothing tells whose they were.
-fn keep_evidence(storage: &dyn Storage, damages: &[Damage]) -> Result<bool, OpenError> {
+/// Names what is damaged, and keeps copies of the files that it lies in. Says whether blocks were lost of which nothing
+/// tells whose they were.
+fn name_damages(storage: &dyn Storage, damages: &[Damage]) -> io::Result<bool> {
     let mut unknown_loss = false;
-    let mut copied: Vec<u32> = Vec::new();
     for damage in damages {
         match &damage.what {
             DamagedPart::Blocks(lsns) => {
@@ -358,54 +368,20 @@ fn keep_evidence(storage: &dyn Storage, damages: &[Damage]) -> Result<bool, Open
                 "acknowledged data is damaged in the WAL; quarantined"
             ),
         }
-        if !copied.contains(&damage.file.slot) {
-            copied.push(damage.file.slot);
-            copy_to_quarantine(storage, damage)?;
+        for file in &damage.files {
+            quarantine::keep(storage, file, damage.lsn)?;
         }
     }
     Ok(unknown_loss)
 }
 
-fn copy_to_quarantine(storage: &dyn Storage, damage: &Damage) -> Result<(), OpenError> {
-    storage.create_dir(QUARANTINE)?;
-    storage.sync_dir("")?;
-    let path = format!("{QUARANTINE}/wal-{}", damage.lsn());
-    let copy = storage.open(&path, Mode::Buffered, Existence::CreateIfMissing)?;
-    let mut position = 0;
-    while position < damage.file.bytes {
-        let length = (damage.file.bytes - position).min(COPY_BYTES);
-        copy.write_at(&damage.file.read(position, length as usize)?, position)?;
-        position += length;
-    }
-    copy.sync()?;
-    storage.sync_dir(QUARANTINE)?;
-    Ok(())
-}
-
-fn read_sealed_producers(segments: &[Segment]) -> SealedProducers {
-    let mut producers = SealedProducers::new();
-    for segment in segments {
-        // A damaged section loses the windows, not the data: their producers begin anew.
-        for (log, windows) in segment.producers().unwrap_or_default() {
-            match Producers::decode(&windows) {
-                Some(windows) => {
-                    producers.insert(LogId(log), windows);
-                }
-                None => tracing::error!(segment = %segment.id(), log, "producers' windows are malformed"),
-            }
-        }
-    }
-    producers
-}
-
 fn build_views(meta: &Meta, segments: &[Segment]) -> HashMap<LogId, Arc<View>> {
     // Ends grow with what is found in the WAL; what segments hold or held is noted in the state.
-    let new_view = |log: LogId, state: &LogMeta| Arc::new(View::new(log, state.start, state.next_offset));
-    let views: HashMap<_, _> = meta
+    let views = meta
         .logs
         .iter()
-        .map(|(log, state)| (*log, new_view(*log, state)))
-        .collect();
+        .map(|(log, state)| (*log, Arc::new(View::new(*log, state.start, state.next_offset))));
+    let views: HashMap<_, _> = views.collect();
     for segment in segments {
         for (log, extent) in sealed_extents(segment.footer()) {
             if let Some(view) = views.get(&log) {
@@ -416,15 +392,20 @@ fn build_views(meta: &Meta, segments: &[Segment]) -> HashMap<LogId, Arc<View>> {
     views
 }
 
-type Tail = (Blocks, Vec<(Arc<WalFile>, u64)>);
+type Built = (Blocks, Vec<(Arc<WalFile>, u64)>);
 
-fn build_tail(views: &HashMap<LogId, Arc<View>>, found: Vec<(Arc<StoredBlock>, Arc<WalFile>)>) -> Tail {
+fn build_tail(views: &HashMap<LogId, Arc<View>>, found: Vec<scan::Stored>) -> Built {
     let mut blocks = Blocks::default();
     let mut full: Vec<(Arc<WalFile>, u64)> = Vec::new();
-    for (block, file) in found {
+    for scan::Stored { block, file, .. } in found {
         for entry in &block.entries {
-            if let Some(view) = views.get(&entry.log) {
-                view.publish(tail_extent(&block, entry), &mut Raised::default());
+            let view = views.get(&entry.log);
+            if view.is_some_and(|view| !view.publish_recovered(tail_extent(&block, entry))) {
+                tracing::error!(
+                    log = entry.log.0,
+                    lsn = block.lsn,
+                    "a block contradicts those before it"
+                );
             }
         }
         match full.last_mut().filter(|(other, _)| Arc::ptr_eq(other, &file)) {
@@ -432,23 +413,40 @@ fn build_tail(views: &HashMap<LogId, Arc<View>>, found: Vec<(Arc<StoredBlock>, A
             None => full.push((file, block.lsn)),
         }
         if !block.entries.is_empty() {
-            blocks.push(block, 0, usize::MAX);
+            blocks.push_recovered(block);
         }
     }
     (blocks, full)
 }
 
-fn build_heads(
-    meta: &Meta,
-    views: &HashMap<LogId, Arc<View>>,
-    mut producers: SealedProducers,
-    unknown_loss: bool,
-) -> (Vec<RecoveredHead>, usize) {
+/// Files that hold nothing which is needed. The beginning of one that a crash interrupted is given up.
+fn free_files(
+    storage: &dyn Storage,
+    scan: &Scan,
+    full: &[(Arc<WalFile>, u64)],
+) -> io::Result<Vec<Arc<WalFile>>> {
+    let in_use = |file: &Arc<WalFile>| full.iter().any(|(other, _)| Arc::ptr_eq(file, other));
+    let free = scan.files().filter(|file| !in_use(file)).cloned();
+    let (whole, begun): (Vec<_>, Vec<_>) = free.partition(|file| file.bytes >= wal::FILE_BYTES_MIN);
+    for file in begun {
+        storage.remove(&wal::path(file.slot))?;
+    }
+    Ok(whole)
+}
+
+/// Quarantines what is missing between two stretches of a log: nothing leaves holes yet but damage.
+fn quarantine_holes(views: &HashMap<LogId, Arc<View>>, damages: &[Damage]) -> u64 {
+    for damage in damages {
+        if let DamagedPart::Slice(entry) = &damage.what
+            && let Some(view) = views.get(&entry.log)
+        {
+            view.raise_end(entry.next_offset);
+        }
+    }
     let mut holes = 0;
-    let heads = meta.logs.iter().map(|(&log, state)| {
-        let view = &views[&log];
-        // Nothing leaves holes yet but damage, so whatever is missing between two stretches was lost.
-        for (first_offset, next_offset) in view.gaps() {
+    for (log, view) in views {
+        let gaps = view.gaps().into_iter();
+        for (first_offset, next_offset) in gaps.filter(|(first, next)| next - first < OFFSETS_SKIPPED) {
             tracing::error!(
                 log = log.0,
                 first_offset,
@@ -458,21 +456,38 @@ fn build_heads(
             view.quarantine(first_offset, next_offset);
             holes += 1;
         }
-        let skipped = if unknown_loss { OFFSETS_SKIPPED } else { 0 };
-        RecoveredHead {
-            log,
-            start: state.start,
-            next_offset: view.bounds().end + skipped,
-            producers: producers.remove(&log).unwrap_or_default(),
-        }
-    });
-    let heads = heads.collect();
-    (heads, holes)
+    }
+    holes
 }
 
-/// Removes segments that the catalog gave up before a crash.
-fn remove_superseded(storage: &dyn Storage, superseded: &[SegmentId]) -> io::Result<()> {
-    for id in superseded {
+fn build_heads(
+    meta: &mut Meta,
+    views: &HashMap<LogId, Arc<View>>,
+    producers: &mut SealedProducers,
+    unknown_loss: bool,
+) -> Vec<RecoveredHead> {
+    let mut heads = Vec::new();
+    for (log, view) in views {
+        let bounds = view.bounds();
+        let mut next_offset = bounds.end;
+        if unknown_loss {
+            // Noted, so that it holds also where the log gets no batch before the next restart.
+            next_offset = next_offset.saturating_add(OFFSETS_SKIPPED);
+            meta.note_next_offset(*log, next_offset);
+        }
+        heads.push(RecoveredHead {
+            log: *log,
+            start: bounds.start,
+            next_offset,
+            producers: producers.remove(*log).unwrap_or_default(),
+        });
+    }
+    heads
+}
+
+/// Removes segments that the catalog gave up before a crash, and those that the WAL has whole.
+fn remove_superseded(storage: &dyn Storage, superseded: Vec<SegmentId>) -> io::Result<()> {
+    for id in &superseded {
         storage.remove(&id.path())?;
     }
     if superseded.is_empty() {

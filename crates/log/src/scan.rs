@@ -31,9 +31,11 @@ pub(crate) struct Found {
 
 /// Acknowledged data that is not there as it was written.
 pub(crate) struct Damage {
-    pub(crate) file: Arc<WalFile>,
     pub(crate) what: DamagedPart,
-    lsn: u64,
+    /// The first block that is damaged.
+    pub(crate) lsn: u64,
+    /// The files in which it was, as far as that can be told.
+    pub(crate) files: Vec<Arc<WalFile>>,
 }
 
 pub(crate) enum DamagedPart {
@@ -43,21 +45,6 @@ pub(crate) enum DamagedPart {
     Slice(Entry),
 }
 
-impl Damage {
-    fn blocks(file: &Arc<WalFile>, lsns: RangeInclusive<u64>) -> Damage {
-        Damage {
-            file: file.clone(),
-            lsn: *lsns.start(),
-            what: DamagedPart::Blocks(lsns),
-        }
-    }
-
-    /// The first block that is damaged.
-    pub(crate) fn lsn(&self) -> u64 {
-        self.lsn
-    }
-}
-
 impl Found {
     pub(crate) fn payload(&self, entry: &Entry) -> Option<&[u8]> {
         let start = entry.position as usize;
@@ -65,16 +52,25 @@ impl Found {
     }
 
     /// Without its bytes, which are read again when they are wanted.
-    pub(crate) fn into_stored(self) -> (Arc<StoredBlock>, Arc<WalFile>) {
+    pub(crate) fn into_stored(self) -> Stored {
         let place = Place {
             file: self.file.clone(),
             position: self.position,
         };
-        (
-            Arc::new(StoredBlock::on_disk(self.header.lsn, self.entries, place, None)),
-            self.file,
-        )
+        let Header { lsn, durable_lsn, .. } = self.header;
+        Stored {
+            block: Arc::new(StoredBlock::on_disk(lsn, self.entries, place, None)),
+            durable_lsn,
+            file: self.file,
+        }
     }
+}
+
+/// A block that stays in the WAL.
+pub(crate) struct Stored {
+    pub(crate) block: Arc<StoredBlock>,
+    pub(crate) durable_lsn: u64,
+    pub(crate) file: Arc<WalFile>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -88,206 +84,154 @@ pub(crate) enum Error {
     Io(#[from] io::Error),
 }
 
-/// A file and the block at its start.
+/// A file and the first block in it.
 struct Start {
     file: Arc<WalFile>,
     first: Header,
 }
 
+/// The files of the WAL.
 pub(crate) struct Scan {
     /// Ascending by incarnation and first LSN.
     starts: Vec<Start>,
-    /// Files with nothing that is needed: never used, or all of it sealed.
+    /// Files without a block.
     idle: Vec<Arc<WalFile>>,
-    from_lsn: u64,
+    /// Files at whose start there is something, and no block.
+    headless: Vec<Arc<WalFile>>,
     /// The largest number of an incarnation.
     pub(crate) number_max: u64,
 }
 
+/// Which blocks are looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Span {
+    /// Segments hold the blocks before.
+    pub(crate) from_lsn: u64,
+    /// The catalog knows that blocks up to here were durable.
+    pub(crate) claimed_lsn: u64,
+}
+
 impl Scan {
-    /// Looks at the start of every file. Blocks before `from_lsn` are of no interest.
-    pub(crate) fn begin(files: Vec<Arc<WalFile>>, from_lsn: u64) -> Result<Scan, Error> {
+    /// Only commit blocks were ever written to the start of a file. Behind it lies what producers sent, and that may look
+    /// like a block: there one counts only if its incarnation begins a file, or is among the `known` ones.
+    pub(crate) fn begin(files: Vec<(Arc<WalFile>, Head)>, known: &[Incarnation]) -> Result<Scan, Error> {
+        let mut trusted = known.to_vec();
+        for head in files.iter().filter_map(|(_, head)| head.block()) {
+            if !trusted.contains(&head.incarnation) {
+                trusted.push(head.incarnation);
+            }
+        }
         let mut scan = Scan {
             starts: Vec::new(),
             idle: Vec::new(),
-            from_lsn,
-            number_max: 0,
+            headless: Vec::new(),
+            number_max: trusted
+                .iter()
+                .map(|incarnation| incarnation.number)
+                .max()
+                .unwrap_or(0),
         };
-        for file in files {
-            match first_block(&file)? {
-                Some(first) => scan.starts.push(Start { file, first }),
+        for (file, head) in files {
+            if matches!(head, Head::Other) {
+                scan.headless.push(file.clone());
+            }
+            match Blocks::new(&file, &trusted, 0).next_header()? {
+                Some((_, first)) => scan.starts.push(Start { file, first }),
                 None => scan.idle.push(file),
             }
         }
         scan.starts
             .sort_by_key(|start| (start.first.incarnation.number, start.first.lsn));
-        scan.number_max = scan
-            .starts
-            .iter()
-            .map(|start| start.first.incarnation.number)
-            .max()
-            .unwrap_or(0);
-        scan.drop_what_is_done();
         Ok(scan)
-    }
-
-    /// Whether the files reach back to `from_lsn`, or hold nothing at all behind it.
-    pub(crate) fn reaches_back(&self) -> bool {
-        self.starts
-            .iter()
-            .map(|start| start.first.lsn)
-            .min()
-            .is_none_or(|first| first <= self.from_lsn)
     }
 
     pub(crate) fn files(&self) -> impl Iterator<Item = &Arc<WalFile>> {
         self.starts.iter().map(|start| &start.file).chain(&self.idle)
     }
 
-    /// A file is done where the one after it in the chain begins at or before `from_lsn`.
-    fn drop_what_is_done(&mut self) {
-        let next_lsns: Vec<Option<u64>> = (0..self.starts.len())
-            .map(|at| self.starts.get(at + 1).map(|next| next.first.lsn))
-            .collect();
-        let starts = std::mem::take(&mut self.starts);
-        for (start, next_lsn) in starts.into_iter().zip(next_lsns) {
-            if next_lsn.is_some_and(|next| next <= self.from_lsn && next > start.first.lsn) {
-                self.idle.push(start.file);
-            } else {
-                self.starts.push(start);
-            }
-        }
-    }
-
-    /// Visits every whole block from `from_lsn` on, and everything that is damaged. Returns the last LSN of the log, 0
-    /// where there is none.
+    /// Visits every whole block of the span, and everything of it that is damaged. Returns the last LSN of the log.
     pub(crate) fn run(
         &self,
+        span: Span,
         mut block: impl FnMut(Found),
         mut damage: impl FnMut(Damage),
     ) -> Result<u64, Error> {
-        let mut expected: Option<u64> = None;
-        for (at, start) in self.starts.iter().enumerate() {
-            let limit = self.void_from(start.first.incarnation);
+        let run = Run {
+            starts: self.starts_of(span.from_lsn),
+            headless: &self.headless,
+            span,
+        };
+        let mut expected = span.from_lsn;
+        for (at, start) in run.starts.iter().enumerate() {
+            let limit = run.void_from(start.first.incarnation);
             if start.first.lsn >= limit {
                 continue;
             }
-            if let Some(lsn) = expected.filter(|lsn| *lsn < start.first.lsn) {
-                // The chain broke before this file. If it was the incarnation's torn tail, nothing of it follows.
-                if !self.is_acknowledged(lsn, at, start.first.incarnation) {
+            if start.first.lsn > expected {
+                // The chain broke before this file. If that was an incarnation's torn tail, nothing of it follows.
+                if !run.is_acknowledged(expected, at, start.first.incarnation) {
                     continue;
                 }
-                damage(Damage::blocks(&start.file, lsn..=start.first.lsn - 1));
+                run.lost(expected..=start.first.lsn - 1, at, &mut damage);
             }
-            expected = Some(self.run_file(at, limit, &mut block, &mut damage)?);
+            expected = expected.max(run.file(at, limit, &mut block, &mut damage)?);
         }
-        Ok(expected.map_or(0, |lsn| lsn - 1))
+        if expected <= span.claimed_lsn {
+            run.lost(expected..=span.claimed_lsn, run.starts.len(), &mut damage);
+            expected = span.claimed_lsn + 1;
+        }
+        Ok(expected - 1)
     }
 
+    /// Without the files that are done: where the next one in the chain begins at or before `from_lsn`.
+    fn starts_of(&self, from_lsn: u64) -> Vec<&Start> {
+        let is_done = |at: usize| {
+            let next = self.starts.get(at + 1).map(|next| next.first.lsn);
+            next.is_some_and(|next| next <= from_lsn && next > self.starts[at].first.lsn)
+        };
+        let kept = (0..self.starts.len()).filter(|at| !is_done(*at));
+        kept.map(|at| &self.starts[at]).collect()
+    }
+}
+
+/// One walk over the files.
+struct Run<'a> {
+    starts: Vec<&'a Start>,
+    headless: &'a [Arc<WalFile>],
+    span: Span,
+}
+
+impl Run<'_> {
     /// Later incarnations say from where on the blocks of this one are void.
     fn void_from(&self, incarnation: Incarnation) -> u64 {
-        let later = |start: &&Start| start.first.incarnation.number > incarnation.number;
-        self.starts
+        let later = self
+            .starts
             .iter()
-            .filter(later)
+            .filter(|start| start.first.incarnation.number > incarnation.number);
+        later
             .map(|start| start.first.incarnation.first_lsn)
             .min()
             .unwrap_or(u64::MAX)
     }
 
     /// Whether a block of the incarnation, or the beginning of a later one, in the files from `at` on says that `lsn` was
-    /// durable.
+    /// durable, or the catalog does.
     fn is_acknowledged(&self, lsn: u64, at: usize, incarnation: Incarnation) -> bool {
-        self.starts.iter().skip(at).any(|start| {
+        let claimed = self.starts.iter().skip(at).any(|start| {
             let first = &start.first;
             if first.incarnation.number > incarnation.number {
                 return first.incarnation.first_lsn > lsn;
             }
-            first.durable_lsn >= lsn || self.claims(start, lsn).unwrap_or(false)
-        })
-    }
-
-    /// Whether any block of a file says that `lsn` was durable.
-    fn claims(&self, start: &Start, lsn: u64) -> io::Result<bool> {
-        let mut reader = Blocks::new(&start.file, Some(start.first.incarnation), 0);
-        while let Some((_, header)) = reader.next_header()? {
-            if header.durable_lsn >= lsn {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Visits the blocks of one file. Returns the LSN that is expected after it.
-    fn run_file(
-        &self,
-        at: usize,
-        limit: u64,
-        block: &mut impl FnMut(Found),
-        damage: &mut impl FnMut(Damage),
-    ) -> Result<u64, Error> {
-        let start = &self.starts[at];
-        let mut reader = Blocks::new(&start.file, Some(start.first.incarnation), 0);
-        let mut expected = start.first.lsn;
-        while let Some((position, header)) = reader.next_header()? {
-            if header.lsn < expected || header.lsn >= limit {
-                break;
-            }
-            if header.lsn > expected {
-                if !self.is_acknowledged_within(
-                    &start.file,
-                    position,
-                    expected,
-                    at,
-                    start.first.incarnation,
-                )? {
-                    break;
-                }
-                damage(Damage::blocks(&start.file, expected..=header.lsn - 1));
-            }
-            expected = header.lsn + 1;
-            if header.lsn < self.from_lsn {
-                continue;
-            }
-            let bytes = reader.block(position, &header)?;
-            let found = Found {
-                header,
-                entries: Vec::new(),
-                file: start.file.clone(),
-                position,
-                bytes,
-            };
-            match verified(found, damage) {
-                Some(found) => block(found),
-                // Its directory is damaged. Whether it was acknowledged is told by what follows.
-                None => {
-                    let next = position + u64::from(header.file_bytes);
-                    if !self.is_acknowledged_within(
-                        &start.file,
-                        next,
-                        header.lsn,
-                        at,
-                        start.first.incarnation,
-                    )? {
-                        return Ok(header.lsn);
-                    }
-                    damage(Damage::blocks(&start.file, header.lsn..=header.lsn));
-                }
-            }
-        }
-        Ok(expected)
+            first.durable_lsn >= lsn || claims(start, lsn).unwrap_or(false)
+        });
+        claimed || lsn <= self.span.claimed_lsn
     }
 
     /// As `is_acknowledged`, for what follows `position` in the file and the files behind it.
-    fn is_acknowledged_within(
-        &self,
-        file: &Arc<WalFile>,
-        position: u64,
-        lsn: u64,
-        at: usize,
-        incarnation: Incarnation,
-    ) -> io::Result<bool> {
-        let mut reader = Blocks::new(file, Some(incarnation), position);
+    fn is_acknowledged_after(&self, at: usize, position: u64, lsn: u64) -> io::Result<bool> {
+        let start = self.starts[at];
+        let incarnation = start.first.incarnation;
+        let mut reader = Blocks::new(&start.file, std::slice::from_ref(&incarnation), position);
         while let Some((_, header)) = reader.next_header()? {
             if header.lsn > lsn && header.durable_lsn >= lsn {
                 return Ok(true);
@@ -295,58 +239,168 @@ impl Scan {
         }
         Ok(self.is_acknowledged(lsn, at + 1, incarnation))
     }
+
+    /// Names blocks that lay between the files `at - 1` and `at`.
+    fn lost(&self, lsns: RangeInclusive<u64>, at: usize, damage: &mut impl FnMut(Damage)) {
+        let before = at.checked_sub(1).and_then(|before| self.starts.get(before));
+        let mut files: Vec<_> = before.map(|start| start.file.clone()).into_iter().collect();
+        files.extend(self.headless.iter().cloned());
+        damage(Damage {
+            lsn: *lsns.start(),
+            what: DamagedPart::Blocks(lsns),
+            files,
+        });
+    }
+
+    /// Visits the blocks of one file. Returns the LSN that is expected after it.
+    fn file(
+        &self,
+        at: usize,
+        limit: u64,
+        block: &mut impl FnMut(Found),
+        damage: &mut impl FnMut(Damage),
+    ) -> Result<u64, Error> {
+        let Start { file, first } = self.starts[at];
+        let mut reader = Blocks::new(file, std::slice::from_ref(&first.incarnation), 0);
+        let mut expected = first.lsn;
+        while let Some((position, header)) = reader.next_header()? {
+            if header.lsn < expected || header.lsn >= limit {
+                break;
+            }
+            let lost_from = expected.max(self.span.from_lsn);
+            if header.lsn > lost_from {
+                if !self.is_acknowledged_after(at, position, lost_from)? {
+                    break;
+                }
+                damage(Damage {
+                    lsn: lost_from,
+                    what: DamagedPart::Blocks(lost_from..=header.lsn - 1),
+                    files: vec![file.clone()],
+                });
+            }
+            expected = header.lsn + 1;
+            if header.lsn < self.span.from_lsn {
+                continue;
+            }
+            let found = verified(header, reader.block(position, &header)?, file, position);
+            if !found.damages.is_empty()
+                && !self.is_acknowledged_after(at, position + u64::from(header.file_bytes), header.lsn)?
+            {
+                // A frame is all or nothing, so nothing of a torn block counts.
+                return Ok(header.lsn);
+            }
+            found.damages.into_iter().for_each(&mut *damage);
+            found.block.into_iter().for_each(&mut *block);
+        }
+        Ok(expected)
+    }
 }
 
-/// Reads the directory and checks every slice. A damaged slice is named and left out; `None` where the directory is.
-fn verified(mut found: Found, damage: &mut impl FnMut(Damage)) -> Option<Found> {
-    let entries = block::decode_directory(&found.header, &found.bytes)?;
-    for entry in entries {
-        if block::payload(&entry, &found.bytes).is_some() {
-            found.entries.push(entry);
-        } else {
-            let what = DamagedPart::Slice(entry);
-            damage(Damage {
-                file: found.file.clone(),
-                lsn: found.header.lsn,
-                what,
-            });
+/// Whether any block of a file says that `lsn` was durable.
+fn claims(start: &Start, lsn: u64) -> io::Result<bool> {
+    let incarnation = start.first.incarnation;
+    let mut reader = Blocks::new(&start.file, std::slice::from_ref(&incarnation), 0);
+    while let Some((_, header)) = reader.next_header()? {
+        if header.durable_lsn >= lsn {
+            return Ok(true);
         }
     }
-    Some(found)
+    Ok(false)
 }
 
-/// The first block in a file: at its start, unless that one is damaged or the file was never used.
-fn first_block(file: &Arc<WalFile>) -> Result<Option<Header>, Error> {
-    let mut blocks = Blocks::new(file, None, 0);
-    let first = blocks.next_header()?;
-    match blocks.newer_version {
-        Some(version) => Err(Error::UnsupportedVersion {
+/// What is left of a block whose header is whole.
+struct Verified {
+    block: Option<Found>,
+    damages: Vec<Damage>,
+}
+
+/// Reads the directory and checks every slice.
+fn verified(header: Header, bytes: Bytes, file: &Arc<WalFile>, position: u64) -> Verified {
+    let damage = |what| Damage {
+        what,
+        lsn: header.lsn,
+        files: vec![file.clone()],
+    };
+    let Some(directory) = block::decode_directory(&header, &bytes) else {
+        return Verified {
+            block: None,
+            damages: vec![damage(DamagedPart::Blocks(header.lsn..=header.lsn))],
+        };
+    };
+    let (entries, damaged): (Vec<Entry>, Vec<Entry>) = directory
+        .into_iter()
+        .partition(|entry| block::payload(entry, &bytes).is_some());
+    Verified {
+        block: Some(Found {
+            header,
+            entries,
+            file: file.clone(),
+            position,
+            bytes,
+        }),
+        damages: damaged
+            .into_iter()
+            .map(|entry| damage(DamagedPart::Slice(entry)))
+            .collect(),
+    }
+}
+
+/// What lies at the start of a file.
+pub(crate) enum Head {
+    Block(Header),
+    /// Zeros: it was never used.
+    Blank,
+    Other,
+}
+
+impl Head {
+    fn block(&self) -> Option<&Header> {
+        match self {
+            Head::Block(header) => Some(header),
+            Head::Blank | Head::Other => None,
+        }
+    }
+}
+
+/// Looks at the start of every file, and refuses what a newer Firth wrote.
+pub(crate) fn heads(files: Vec<Arc<WalFile>>) -> Result<Vec<(Arc<WalFile>, Head)>, Error> {
+    let with_head = |file: Arc<WalFile>| Ok((file.clone(), head(&file)?));
+    files.into_iter().map(with_head).collect()
+}
+
+fn head(file: &WalFile) -> Result<Head, Error> {
+    if file.bytes < ALIGNMENT as u64 {
+        return Ok(Head::Blank);
+    }
+    let bytes = file.read(0, ALIGNMENT)?;
+    match block::decode_header(&bytes) {
+        Ok(header) => Ok(Head::Block(header)),
+        Err(NotABlock::Version(version)) => Err(Error::UnsupportedVersion {
             path: crate::wal::path(file.slot),
             version,
         }),
-        None => Ok(first.map(|(_, header)| header)),
+        Err(NotABlock::Absent) if bytes.iter().all(|byte| *byte == 0) => Ok(Head::Blank),
+        Err(NotABlock::Absent) => Ok(Head::Other),
     }
 }
 
-/// Walks a file's blocks, of one incarnation or of any, stepping over what is no block.
+/// Walks a file's blocks of certain incarnations, stepping over what is no block.
 struct Blocks<'a> {
     file: &'a WalFile,
-    incarnation: Option<Incarnation>,
+    incarnations: &'a [Incarnation],
     position: u64,
     window: Bytes,
     window_position: u64,
-    newer_version: Option<u32>,
 }
 
 impl<'a> Blocks<'a> {
-    fn new(file: &'a WalFile, incarnation: Option<Incarnation>, position: u64) -> Blocks<'a> {
+    fn new(file: &'a WalFile, incarnations: &'a [Incarnation], position: u64) -> Blocks<'a> {
         Blocks {
             file,
-            incarnation,
+            incarnations,
             position,
             window: Bytes::new(),
             window_position: 0,
-            newer_version: None,
         }
     }
 
@@ -360,10 +414,6 @@ impl<'a> Blocks<'a> {
                     self.position = position + u64::from(header.file_bytes);
                     return Ok(Some((position, header)));
                 }
-                Err(NotABlock::Version(version)) => {
-                    self.newer_version = Some(version);
-                    return Ok(None);
-                }
                 _ => self.position += ALIGNMENT as u64,
             }
         }
@@ -371,8 +421,7 @@ impl<'a> Blocks<'a> {
     }
 
     fn is_wanted(&self, header: &Header) -> bool {
-        self.incarnation
-            .is_none_or(|incarnation| incarnation == header.incarnation)
+        self.incarnations.contains(&header.incarnation)
     }
 
     fn fits(&self, position: u64, header: &Header) -> bool {

@@ -3,22 +3,24 @@
 //! The order is: the segment is durable, the catalog knows it, the WAL files are free. A crash between any two leaves
 //! the data in both places, and recovery takes either.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::background::{is_full_disk, pause};
-use crate::catalog::{self, Catalog};
-use crate::checkpoint;
-use crate::core::{Core, Disk};
+use crate::catalog;
+use crate::checkpoint::Checkpointer;
+use crate::core::{Core, Disk, FullFor};
 use crate::frame::LogId;
 use crate::lock::{abort, lock, read, write};
 use crate::pacing::{Decision, Pacing, Situation};
 use crate::rewrite::{self, SealedProducers};
 use crate::segment::{self, Footer, Segment, SegmentId, Source};
 use crate::stats::Counters;
-use crate::view::SealedExtent;
+use crate::stored::StoredBlock;
+use crate::view::{SealedExtent, View};
 
 /// More slices of logs than this are sealed together, so that the index of what is unsealed stays bounded.
 pub(crate) const ENTRIES_MAX: usize = 256 * 1024;
@@ -28,9 +30,30 @@ const DEFER: Duration = Duration::from_millis(50);
 const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Sealer {
-    pub(crate) catalog: Catalog,
+    pub(crate) checkpointer: Checkpointer,
     pub(crate) producers: SealedProducers,
     pub(crate) pacing: Pacing,
+    /// What is in a segment already and not in the catalog yet, since the disk was full.
+    written: Option<SealedSpan>,
+    /// Segments whose files are gone and which the catalog still lists.
+    removed: Vec<SegmentId>,
+    /// Where the last snapshot of the engine's state lies in the meta log.
+    snapshot: Option<i64>,
+}
+
+/// Blocks, and the segment that holds what is kept of them.
+struct SealedSpan {
+    blocks: Vec<Arc<StoredBlock>>,
+    source: Source,
+    footer: Option<Footer>,
+}
+
+/// What the thread does next.
+enum Work {
+    Seal,
+    /// Only look for segments that nobody needs any more.
+    Reclaim,
+    Stop,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,32 +79,54 @@ impl Error {
 }
 
 impl Sealer {
+    pub(crate) fn new(checkpointer: Checkpointer, producers: SealedProducers, pacing: Pacing) -> Sealer {
+        Sealer {
+            checkpointer,
+            producers,
+            pacing,
+            written: None,
+            removed: Vec::new(),
+            snapshot: None,
+        }
+    }
+
     /// Runs until the engine is closed or a flush fails.
     pub(crate) fn run(mut self, core: &Core, disk: &Disk) {
-        while self.wait(core, disk) {
-            match self.seal(core, disk) {
+        loop {
+            let done = match self.wait(core, disk) {
+                Work::Seal => self.seal(core, disk),
+                Work::Reclaim => self.reclaim(core, disk).map(|()| 0),
+                Work::Stop => return,
+            };
+            match done {
                 Ok(bytes) => {
-                    core.set_disk_full(false);
+                    core.set_disk_full(FullFor::Segments, false);
                     let unsealed_bytes = core.counters.unsealed_bytes.load(Ordering::Relaxed);
                     disk.wal.sealed(bytes, self.pacing.throttles(unsealed_bytes));
                 }
                 Err(error) if error.is_full_disk() => {
-                    core.set_disk_full(true);
+                    core.set_disk_full(FullFor::Segments, true);
                     if pause(disk, FULL_DISK_RETRY) {
                         return;
                     }
+                    // What producers wait for comes before the tidiness of the catalog.
+                    let dead = dead_segments(core, disk);
+                    if let Err(error) = self.remove(core, disk, &dead) {
+                        return core.fail(&format!("removing segments: {error}"));
+                    }
+                    self.removed.extend(dead);
                 }
                 Err(error) => return core.fail(&format!("sealing: {error}")),
             }
         }
     }
 
-    /// Waits until something is to be sealed. False at the end.
-    fn wait(&mut self, core: &Core, disk: &Disk) -> bool {
+    /// Waits until something is to be sealed or reclaimed.
+    fn wait(&mut self, core: &Core, disk: &Disk) -> Work {
         let mut state = lock(&disk.seal.state);
         loop {
             if state.closing {
-                return false;
+                return Work::Stop;
             }
             let situation = Situation {
                 unsealed_bytes: core.counters.unsealed_bytes.load(Ordering::Relaxed),
@@ -89,112 +134,183 @@ impl Sealer {
                 full_blocks: core.counters.full_blocks.load(Ordering::Relaxed),
                 exhausted: disk.wal.is_exhausted(),
             };
-            state = match self.pacing.decide(situation) {
-                Decision::Seal => return true,
-                Decision::Wait => disk.seal.changed.wait(state).unwrap_or_else(|_| abort()),
+            let decision = self.pacing.decide(situation);
+            if decision == Decision::Seal || self.written.is_some() {
+                return Work::Seal;
+            }
+            if std::mem::take(&mut state.reclaim) {
+                return Work::Reclaim;
+            }
+            state = match decision {
                 // Every block of the burst would end this wait; only the end does.
                 Decision::Defer => disk.seal.wait_for_close(state, DEFER),
+                Decision::Seal | Decision::Wait => disk.seal.changed.wait(state).unwrap_or_else(|_| abort()),
             };
         }
     }
 
     /// Seals one span, and says how many bytes it had.
     fn seal(&mut self, core: &Core, disk: &Disk) -> Result<u64, Error> {
-        let span = lock(&disk.blocks).span(core.options.segment_bytes);
-        let Some(last) = span.last() else { return Ok(0) };
-        let bytes = span.iter().map(|block| block.payload_bytes).sum();
-        let (id, source) = {
-            let publisher = lock(&disk.publisher);
-            let source = Source {
-                first_lsn: publisher.meta.sealed_lsn + 1,
-                last_lsn: last.lsn,
-            };
-            (SegmentId(publisher.meta.next_segment), source)
-        };
-        self.expire_producers(core);
-        let footer = rewrite::rewrite(core, &span, source, id, &mut self.producers)?;
-        if let Some(footer) = &footer {
-            self.show(core, disk, footer)?;
-        }
-        {
-            let mut publisher = lock(&disk.publisher);
-            let meta = &mut publisher.meta;
-            meta.sealed_lsn = source.last_lsn;
-            meta.next_segment = id.0 + 1;
-            for entry in span.iter().flat_map(|block| &block.entries) {
-                meta.note_next_offset(entry.log, entry.next_offset);
-            }
-        }
         let dead = dead_segments(core, disk);
-        self.checkpoint(disk, footer.as_ref(), &dead)?;
-        remove(disk, &dead)?;
+        let span = match self.written.take() {
+            Some(span) => span,
+            None => match self.write(core, disk, &dead)? {
+                Some(span) => span,
+                None => return Ok(0),
+            },
+        };
+        let dead = self.without_producers(dead);
+        if let Err(error) = self.checkpoint(disk, span.footer.as_ref(), &dead) {
+            self.written = Some(span);
+            return Err(error);
+        }
+        if let Some(footer) = &span.footer {
+            show(core, disk, footer)?;
+        }
+        self.remove(core, disk, &dead)?;
 
         let gone = {
             let mut blocks = lock(&disk.blocks);
-            let gone = blocks.seal(source.last_lsn);
+            let gone = blocks.seal(span.source.last_lsn);
             Counters::set(&core.counters.unsealed_bytes, blocks.unsealed_bytes());
             gone
         };
         core.evict(&gone);
-        drop((span, gone));
-        disk.wal.recycle(source.last_lsn);
+        drop(gone);
+        let bytes = span.blocks.iter().map(|block| block.payload_bytes).sum();
+        let last_lsn = span.source.last_lsn;
+        drop(span);
+        disk.wal.recycle(last_lsn);
         disk.count(&core.counters);
+        self.free_meta(core, disk);
         Ok(bytes)
+    }
+
+    /// Writes the segment of the next span. `None` where nothing is unsealed.
+    fn write(&mut self, core: &Core, disk: &Disk, dead: &[SegmentId]) -> Result<Option<SealedSpan>, Error> {
+        self.expire_producers(core);
+        let (blocks, source, id) = {
+            let publisher = lock(&disk.publisher);
+            let (blocks, next_lsn) = lock(&disk.blocks).span(core.options.segment_bytes);
+            if blocks.is_empty() {
+                return Ok(None);
+            }
+            let source = Source {
+                first_lsn: publisher.meta.sealed_lsn + 1,
+                // Blocks without entries are sealed with those before them, so that they do not hold their file.
+                last_lsn: next_lsn.unwrap_or(publisher.next_lsn) - 1,
+            };
+            (blocks, source, SegmentId(publisher.meta.next_segment))
+        };
+        let footer = rewrite::rewrite(core, &blocks, source, id, &mut self.producers, dead)?;
+        let mut publisher = lock(&disk.publisher);
+        let meta = &mut publisher.meta;
+        meta.sealed_lsn = source.last_lsn;
+        meta.next_segment = id.0 + 1;
+        for entry in blocks.iter().flat_map(|block| &block.entries) {
+            meta.note_next_offset(entry.log, entry.next_offset);
+        }
+        Ok(Some(SealedSpan {
+            blocks,
+            source,
+            footer,
+        }))
+    }
+
+    /// Removes the segments that nobody needs any more.
+    fn reclaim(&mut self, core: &Core, disk: &Disk) -> Result<(), Error> {
+        let dead = self.without_producers(dead_segments(core, disk));
+        if dead.is_empty() && self.removed.is_empty() {
+            return Ok(());
+        }
+        self.checkpoint(disk, None, &dead)?;
+        self.remove(core, disk, &dead)?;
+        disk.count(&core.counters);
+        Ok(())
+    }
+
+    /// Segments that hold producers' windows which no other one holds wait until the next segment takes them over.
+    fn without_producers(&self, mut dead: Vec<SegmentId>) -> Vec<SegmentId> {
+        dead.retain(|id| self.producers.held_by(&[*id]).is_empty());
+        dead
     }
 
     fn expire_producers(&mut self, core: &Core) {
         let horizon_ms = core.now_ms() - core.options.producer_expiry_ms;
-        self.producers
-            .values_mut()
-            .for_each(|producers| producers.expire(horizon_ms));
-        self.producers
-            .retain(|log, producers| !producers.is_empty() && core.view(*log).is_some());
-    }
-
-    /// Makes the segment readable.
-    fn show(&self, core: &Core, disk: &Disk, footer: &Footer) -> Result<(), Error> {
-        let segment = Segment::open(
-            &*disk.storage,
-            footer.id,
-            disk.footers.clone(),
-            disk.buffers.clone(),
-        )?;
-        write(&disk.segments).insert(footer.id, Arc::new(segment));
         let views = read(&core.views);
-        for (log, extent) in sealed_extents(footer) {
-            if let Some(view) = views.get(&log) {
-                view.sealed(extent);
-            }
-        }
-        Counters::add(&core.counters.segments_written, 1);
-        Counters::add(&core.counters.segment_written_bytes, footer.length);
-        Ok(())
+        self.producers.expire(horizon_ms, |log| views.contains_key(&log));
     }
 
     /// Brings the catalog to what is published now.
     fn checkpoint(&mut self, disk: &Disk, footer: Option<&Footer>, dead: &[SegmentId]) -> Result<(), Error> {
-        let mut changes = checkpoint::Changes::default();
-        let (applied_lsn, changed_logs) = {
+        let dead: Vec<SegmentId> = dead.iter().chain(&self.removed).copied().collect();
+        let (applied_lsn, changes, changed_logs) = {
             let mut publisher = lock(&disk.publisher);
-            changes.meta(&publisher.meta);
-            (
-                publisher.next_lsn - 1,
-                std::mem::take(&mut publisher.meta.changed_logs),
-            )
+            let segments = read(&disk.segments);
+            let footers = segments.values().map(|segment| segment.footer()).chain(footer);
+            let changes = self.checkpointer.changes(&publisher.meta, footers, &dead);
+            let changed_logs = std::mem::take(&mut publisher.meta.changed_logs);
+            (publisher.next_lsn - 1, changes, changed_logs)
         };
-        footer.iter().for_each(|footer| changes.segment(footer));
-        dead.iter().for_each(|id| changes.remove_segment(*id));
-        let Err(error) = changes.commit(&self.catalog, applied_lsn) else {
-            return Ok(());
-        };
-        lock(&disk.publisher).meta.changed_logs.extend(changed_logs);
-        let error = Error::from(error);
-        if error.is_full_disk() {
-            // After an error a catalog takes no further commit until it is opened again.
-            self.catalog = Catalog::open(&*disk.storage)?;
+        match self.checkpointer.commit(&*disk.storage, applied_lsn, changes) {
+            Ok(()) => {
+                self.removed.clear();
+                Ok(())
+            }
+            Err(error) => {
+                lock(&disk.publisher).meta.changed_logs.extend(changed_logs);
+                Err(error.into())
+            }
         }
-        Err(error)
     }
+
+    /// Removes segments of which no log keeps anything. Whoever reads one still has it open. Recovery does not miss one
+    /// that the catalog still lists, since it was trimmed.
+    fn remove(&mut self, core: &Core, disk: &Disk, dead: &[SegmentId]) -> io::Result<()> {
+        if dead.is_empty() {
+            return Ok(());
+        }
+        self.producers.lose(dead);
+        for id in dead {
+            write(&disk.segments).remove(id);
+            disk.storage.remove(&id.path())?;
+        }
+        disk.storage.sync_dir(segment::DIRECTORY)?;
+        disk.count(&core.counters);
+        Ok(())
+    }
+
+    /// Where segments are kept for records of the meta log alone, writes a snapshot of what these say, and gives up the
+    /// records before the last snapshot but one.
+    fn free_meta(&mut self, core: &Core, disk: &Disk) {
+        if !is_kept_for_meta(core, disk) {
+            return;
+        }
+        match core.snapshot_meta(self.snapshot) {
+            Ok(snapshot) => self.snapshot = Some(snapshot),
+            Err(error) => tracing::warn!(%error, "the meta log is not trimmed"),
+        }
+    }
+}
+
+/// Makes the segment readable.
+fn show(core: &Core, disk: &Disk, footer: &Footer) -> Result<(), Error> {
+    let segment = Segment::open(
+        &*disk.storage,
+        footer.id,
+        disk.footers.clone(),
+        disk.buffers.clone(),
+    )?;
+    write(&disk.segments).insert(footer.id, Arc::new(segment));
+    let views = read(&core.views);
+    for (log, extent) in sealed_extents(footer) {
+        if let Some(view) = views.get(&log) {
+            view.sealed(extent);
+        }
+    }
+    Counters::add(&core.counters.segments_written, 1);
+    Counters::add(&core.counters.segment_written_bytes, footer.length);
+    Ok(())
 }
 
 pub(crate) fn sealed_extents(footer: &Footer) -> impl Iterator<Item = (LogId, SealedExtent)> + '_ {
@@ -213,29 +329,31 @@ pub(crate) fn sealed_extents(footer: &Footer) -> impl Iterator<Item = (LogId, Se
 /// Segments of which no log keeps anything.
 fn dead_segments(core: &Core, disk: &Disk) -> Vec<SegmentId> {
     let views = read(&core.views);
-    let is_dead = |segment: &Segment| {
-        segment.extents().iter().all(|extent| {
-            views
-                .get(&LogId(extent.log))
-                .is_none_or(|view| view.bounds().start >= extent.next_offset)
-        })
-    };
-    read(&disk.segments)
+    let segments = read(&disk.segments);
+    let dead = segments
         .iter()
-        .filter(|(_, segment)| is_dead(segment))
-        .map(|(id, _)| *id)
-        .collect()
+        .filter(|(_, segment)| kept_extents(&views, segment).next().is_none());
+    dead.map(|(id, _)| *id).collect()
 }
 
-/// Removes segments that the catalog does not know any more. Whoever reads one still has it open.
-fn remove(disk: &Disk, dead: &[SegmentId]) -> io::Result<()> {
-    for id in dead {
-        write(&disk.segments).remove(id);
-        disk.storage.remove(&id.path())?;
-    }
-    if dead.is_empty() {
-        Ok(())
-    } else {
-        disk.storage.sync_dir(segment::DIRECTORY)
-    }
+/// Whether there is a segment of which nothing but records of the meta log is kept.
+fn is_kept_for_meta(core: &Core, disk: &Disk) -> bool {
+    let views = read(&core.views);
+    read(&disk.segments).values().any(|segment| {
+        let mut kept = kept_extents(&views, segment);
+        kept.next() == Some(LogId::META) && kept.next().is_none()
+    })
+}
+
+/// The logs that keep something of a segment.
+fn kept_extents<'a>(
+    views: &'a HashMap<LogId, Arc<View>>,
+    segment: &'a Segment,
+) -> impl Iterator<Item = LogId> + 'a {
+    let kept = segment.extents().iter().filter(|extent| {
+        views
+            .get(&LogId(extent.log))
+            .is_some_and(|view| view.bounds().start < extent.next_offset)
+    });
+    kept.map(|extent| LogId(extent.log))
 }

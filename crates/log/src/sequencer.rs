@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use crate::block::{self, Item};
 use crate::commit::{Commit, Fate};
-use crate::frame::{Append, AppendError, Appended, Bounds, Change, Frame, Kind, LogId, Placed};
+use crate::frame::{Append, AppendError, Appended, Bounds, Change, Frame, Kind, LogId, Placed, Repetition};
 use crate::meta::Record;
 use crate::producers::{Check, Producers, Sequenced};
 use crate::stored::StoredBlock;
@@ -23,12 +23,16 @@ use crate::view::{Raised, TailExtent, View};
 pub(crate) const BLOCK_BYTES_TARGET: usize = 1024 * 1024;
 /// A second flush beside a running one pays when it has this much to carry; less waits for the running one.
 const SECOND_LANE_BYTES_MIN: usize = 256 * 1024;
+/// A block of so many batches shows a load under which gathering pays; under a lighter one waiting is only late.
+const SECOND_LANE_ITEMS_BUSY: usize = 16;
 
 pub(crate) struct Sequencer {
     heads: HashMap<LogId, Head>,
     gathering: VecDeque<Gathering>,
     next_lsn: u64,
     lanes_busy: usize,
+    /// Batches in the block that a lane took last.
+    taken_items: usize,
     /// Waking a lane costs a system call, so it is done when there is something for it.
     waiting: Waiting,
     accepting: Accepting,
@@ -62,8 +66,8 @@ pub(crate) struct Head {
     pub(crate) start: i64,
     pub(crate) next_offset: i64,
     pub(crate) producers: Producers,
-    /// The fate of the latest block with a batch of this log; a duplicate waits for it.
-    latest: Option<Arc<Fate>>,
+    /// The latest block with a batch of this log, and its fate; a duplicate waits for it.
+    latest: Option<(u64, Arc<Fate>)>,
 }
 
 impl Head {
@@ -111,6 +115,7 @@ impl Sequencer {
             gathering: VecDeque::new(),
             next_lsn,
             lanes_busy: 0,
+            taken_items: 0,
             waiting: Waiting::No,
             accepting: Accepting::Yes,
             failed: false,
@@ -133,6 +138,7 @@ impl Sequencer {
     pub(crate) fn append(
         &mut self,
         frame: Frame,
+        repetition: Repetition,
         created: &[Arc<View>],
         records: Vec<Record>,
         now_ms: i64,
@@ -142,11 +148,14 @@ impl Sequencer {
             .changes
             .iter()
             .try_for_each(|change| self.check_change(change))?;
-        let checks = frame
-            .appends
-            .iter()
-            .map(|append| self.check(append, &frame.changes))
-            .collect::<Result<SmallVec<[Check; 1]>, _>>()?;
+        let mut checks: SmallVec<[Check; 1]> = SmallVec::with_capacity(frame.appends.len());
+        for (at, append) in frame.appends.iter().enumerate() {
+            let before = match repetition {
+                Repetition::None => &[],
+                Repetition::OfProducer => &frame.appends[..at],
+            };
+            checks.push(self.check(append, before, &frame.changes)?);
+        }
 
         let mut raised = Raised::default();
         let mut views = created.iter();
@@ -154,9 +163,7 @@ impl Sequencer {
             .changes
             .iter()
             .for_each(|change| self.apply(change, &mut views, &mut raised));
-        if checks.contains(&Check::Next) {
-            self.open_block(frame.appends.iter().map(|append| append.batch.len()).sum());
-        }
+        self.open_block(&frame.appends, &checks);
         let mut placed = SmallVec::new();
         let mut fates = Fates::default();
         for (append, check) in frame.appends.into_iter().zip(checks) {
@@ -196,7 +203,8 @@ impl Sequencer {
         }
     }
 
-    fn check(&self, append: &Append, changes: &[Change]) -> Result<Check, AppendError> {
+    /// Decides about one append. `before` are those of the frame that come before it, where one may be of its producer.
+    fn check(&self, append: &Append, before: &[Append], changes: &[Change]) -> Result<Check, AppendError> {
         let Some(head) = self.heads.get(&append.log) else {
             let created =
                 |change: &Change| matches!(change, Change::Create { log, .. } if *log == append.log);
@@ -214,10 +222,15 @@ impl Sequencer {
         {
             return Err(AppendError::OffsetsExhausted(append.log));
         }
-        if header.has_producer_id() {
-            head.producers.check(header)
-        } else {
-            Ok(Check::Next)
+        if !header.has_producer_id() {
+            return Ok(Check::Next);
+        }
+        let same = |other: &&Append| {
+            other.log == append.log && other.batch.header().producer_id == header.producer_id
+        };
+        match before.iter().rfind(same) {
+            Some(other) => follow(other.batch.header(), header),
+            None => head.producers.check(header),
         }
     }
 
@@ -281,7 +294,16 @@ impl Sequencer {
     }
 
     /// A frame lies within one block: the one that gathers where it has room, else a new one.
-    fn open_block(&mut self, frame_bytes: usize) {
+    fn open_block(&mut self, appends: &[Append], checks: &[Check]) {
+        let is_durable = |log: &LogId| self.heads.get(log).is_some_and(|head| head.kind == Kind::Durable);
+        let placed = appends
+            .iter()
+            .zip(checks)
+            .filter(|(append, check)| **check == Check::Next && is_durable(&append.log));
+        let frame_bytes: usize = placed.map(|(append, _)| append.batch.len()).sum();
+        if frame_bytes == 0 {
+            return;
+        }
         let room = |gathering: &Gathering| {
             gathering.items.is_empty() || gathering.bytes + frame_bytes <= BLOCK_BYTES_TARGET
         };
@@ -321,7 +343,7 @@ impl Sequencer {
             .gathering
             .back_mut()
             .expect("a block was opened for the frame");
-        head.latest = Some(gathering.fate.clone());
+        head.latest = Some((gathering.lsn, gathering.fate.clone()));
         fates.own = Some(gathering.fate.clone());
         gathering.bytes += item.batch.len();
         gathering.items.push(item);
@@ -331,13 +353,23 @@ impl Sequencer {
     /// Answers a batch that is in its producer's window already.
     fn original(&self, log: LogId, original: Sequenced, fates: &mut Fates) -> Placed {
         let head = &self.heads[&log];
-        fates.originals = head.latest.clone();
+        if let Some((lsn, fate)) = &head.latest {
+            fates.wait_for_original(*lsn, fate);
+        }
         Placed {
             base_offset: original.base_offset,
             log_start: head.start,
             timestamp: original.timestamp,
             duplicate: true,
         }
+    }
+
+    /// The logs on disk, with the first offset that each keeps.
+    pub(crate) fn durable_logs(&self) -> Vec<(LogId, i64)> {
+        let durable = self.heads.iter().filter(|(_, head)| head.kind == Kind::Durable);
+        let mut logs: Vec<_> = durable.map(|(log, head)| (*log, head.start)).collect();
+        logs.sort_unstable();
+        logs
     }
 
     /// Gives a lane the next block, if one is worth a flush now and fits into `room` bytes of the current file.
@@ -349,6 +381,7 @@ impl Sequencer {
         if bytes > room {
             return Take::NeedsFile(bytes);
         }
+        self.taken_items = next.items.len();
         self.lanes_busy += 1;
         self.gathering.pop_front().map_or(Take::Nothing, Take::Block)
     }
@@ -357,7 +390,8 @@ impl Sequencer {
         let Some(next) = self.gathering.front() else {
             return false;
         };
-        self.lanes_busy == 0 || self.gathering.len() > 1 || next.bytes >= SECOND_LANE_BYTES_MIN
+        let light_load = self.taken_items < SECOND_LANE_ITEMS_BUSY;
+        self.lanes_busy == 0 || light_load || self.gathering.len() > 1 || next.bytes >= SECOND_LANE_BYTES_MIN
     }
 
     /// Says, once, that the lane that waits is to be woken.
@@ -438,14 +472,35 @@ impl Gathering {
 #[derive(Default)]
 struct Fates {
     own: Option<Arc<Fate>>,
-    originals: Option<Arc<Fate>>,
+    original: Option<(u64, Arc<Fate>)>,
 }
 
 impl Fates {
+    fn wait_for_original(&mut self, lsn: u64, fate: &Arc<Fate>) {
+        if self.original.as_ref().is_none_or(|(latest, _)| *latest < lsn) {
+            self.original = Some((lsn, fate.clone()));
+        }
+    }
+
     fn commit(self) -> Commit {
         self.own
-            .or(self.originals)
+            .or(self.original.map(|(_, fate)| fate))
             .map_or_else(Commit::done, Commit::waiting)
+    }
+}
+
+/// Whether a batch follows another one of its producer in the same frame. The frame has only one place for each.
+fn follow(before: &Header, header: &Header) -> Result<Check, AppendError> {
+    // Sequences wrap from 2^31-1 to 0.
+    let expected = before.last_sequence().checked_add(1).unwrap_or(0);
+    if header.producer_epoch == before.producer_epoch && header.base_sequence == expected {
+        Ok(Check::Next)
+    } else {
+        Err(AppendError::OutOfOrderSequence {
+            producer_id: header.producer_id,
+            expected,
+            found: header.base_sequence,
+        })
     }
 }
 

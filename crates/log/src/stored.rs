@@ -7,7 +7,9 @@ use bytes::Bytes;
 use firth_batch::crc32c;
 
 use crate::block::Entry;
+use crate::file::Storage;
 use crate::lock::lock;
+use crate::quarantine;
 use crate::wal::WalFile;
 
 pub(crate) struct StoredBlock {
@@ -105,9 +107,23 @@ impl StoredBlock {
                 (None, place) => place.clone(),
             }
         };
-        let place = place.ok_or_else(|| io::Error::other("an unsealed block is neither in memory nor in the WAL"))?;
-        let length = self.entries.iter().map(|entry| entry.position as usize + entry.length as usize).max();
-        place.file.read(place.position, length.unwrap_or(0)).map(Loaded::Wal)
+        let place =
+            place.ok_or_else(|| io::Error::other("an unsealed block is neither in memory nor in the WAL"))?;
+        let length = self
+            .entries
+            .iter()
+            .map(|entry| entry.position as usize + entry.length as usize)
+            .max();
+        place
+            .file
+            .read(place.position, length.unwrap_or(0))
+            .map(Loaded::Wal)
+    }
+
+    /// Keeps a copy of the file in which the block was found damaged.
+    pub(crate) fn keep_evidence(&self, storage: &dyn Storage) -> io::Result<()> {
+        let place = lock(&self.held).place.clone();
+        place.map_or(Ok(()), |place| quarantine::keep(storage, &place.file, self.lsn))
     }
 
     /// Gives the memory back, and says how much it was.

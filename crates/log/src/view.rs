@@ -104,6 +104,29 @@ impl View {
         state.watched(raised);
     }
 
+    /// Adds a slice that recovery found, unless it is trimmed. Slices come in the order of their blocks. False where it
+    /// contradicts what is there already.
+    pub(crate) fn publish_recovered(&self, extent: TailExtent) -> bool {
+        let mut state = lock(&self.state);
+        if extent.next_offset <= state.start {
+            return true;
+        }
+        let sealed_end = state.sealed.back().map_or(0, |extent| extent.next_offset);
+        let tail_end = state.tail.back().map_or(0, |extent| extent.next_offset);
+        let follows = extent.first_offset >= sealed_end.max(tail_end);
+        if follows {
+            state.end = state.end.max(extent.next_offset);
+            state.tail.push_back(extent);
+        }
+        follows
+    }
+
+    /// Offsets below `end` were given to records, whether or not they are found.
+    pub(crate) fn raise_end(&self, end: i64) {
+        let mut state = lock(&self.state);
+        state.end = state.end.max(end);
+    }
+
     pub(crate) fn trim(&self, to: i64, raised: &mut Raised) {
         let mut state = lock(&self.state);
         if to <= state.start {
@@ -171,17 +194,21 @@ impl View {
         }
     }
 
-    pub(crate) fn watch(&self, signal: &Arc<Signal>, token: u64) -> Bounds {
+    /// `None` where the log was deleted: it would never be raised.
+    pub(crate) fn watch(&self, signal: &Arc<Signal>, token: u64) -> Option<Bounds> {
         let mut state = lock(&self.state);
+        if state.deleted {
+            return None;
+        }
         // Signals come and go with connections; forget the dead when the list would grow.
         if state.watchers.len() == state.watchers.capacity() {
             state.watchers.retain(|(watcher, _)| watcher.strong_count() > 0);
         }
         state.watchers.push((Arc::downgrade(signal), token));
-        Bounds {
+        Some(Bounds {
             start: state.start,
             end: state.end,
-        }
+        })
     }
 
     /// Where `from` is to be read. `bytes_max` bounds how many slices are worth collecting.

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -23,6 +24,9 @@ const FIRST_FILE_BYTES: u64 = 8 * 1024 * 1024;
 pub(crate) const FILE_BYTES_MIN: u64 = 64 * 1024;
 /// What is zero-written with one call.
 const ZEROES_BYTES: usize = 1024 * 1024;
+
+/// How often a sealed file that somebody reads from is looked at again while a lane waits for it.
+const PINNED_RETRY: Duration = Duration::from_millis(10);
 
 /// When a block's write counts as done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +153,8 @@ pub(crate) struct Ring {
     next_slot: u32,
     /// Bytes of the file that a lane waits for; 0 where none does.
     wanted_bytes: u64,
+    /// Segments hold the blocks up to here.
+    sealed_lsn: u64,
     pace: Pace,
     closing: bool,
 }
@@ -178,6 +184,32 @@ impl Ring {
         if let Some(Current { file, last_lsn, .. }) = self.current.take() {
             self.full.push_back(Full { file, last_lsn });
         }
+    }
+
+    /// Frees files of which segments hold everything, but for those that are still read from.
+    fn free_sealed(&mut self) {
+        for entry in std::mem::take(&mut self.full) {
+            // Nobody can begin to read a file whose blocks gave up their places, so the count only falls.
+            if entry.last_lsn <= self.sealed_lsn && Arc::strong_count(&entry.file) == 1 {
+                self.free.push(entry.file);
+            } else {
+                self.full.push_back(entry);
+            }
+        }
+    }
+
+    /// Whether a file will be free as soon as nobody reads from it.
+    fn waits_for_readers(&self) -> bool {
+        self.full.iter().any(|full| full.last_lsn <= self.sealed_lsn)
+    }
+
+    fn has_free(&self, bytes: u64) -> bool {
+        self.free.iter().any(|file| file.bytes >= bytes)
+    }
+
+    /// Whether sealing will free a file of so many bytes.
+    fn will_have(&self, bytes: u64) -> bool {
+        self.full.iter().any(|full| full.file.bytes >= bytes)
     }
 
     fn take_free(&mut self, bytes: u64) -> Option<Arc<WalFile>> {
@@ -264,22 +296,22 @@ impl Wal {
             }
             ring.wanted_bytes = bytes;
             self.changed.notify_all();
-            ring = self.changed.wait(ring).unwrap_or_else(|_| abort());
+            ring = if ring.waits_for_readers() {
+                let waited = self.changed.wait_timeout(ring, PINNED_RETRY);
+                let mut ring = waited.unwrap_or_else(|_| abort()).0;
+                ring.free_sealed();
+                ring
+            } else {
+                self.changed.wait(ring).unwrap_or_else(|_| abort())
+            };
         }
     }
 
-    /// Frees files of which segments hold everything. A file that is still read from stays until the next call.
+    /// Frees files of which segments hold everything. One that is still read from is freed when a lane wants it.
     pub(crate) fn recycle(&self, sealed_lsn: u64) {
         let mut ring = lock(&self.ring);
-        let full = std::mem::take(&mut ring.full);
-        for entry in full {
-            // Nobody can begin to read a file whose blocks gave up their places, so the count only falls.
-            if entry.last_lsn <= sealed_lsn && Arc::strong_count(&entry.file) == 1 {
-                ring.free.push(entry.file);
-            } else {
-                ring.full.push_back(entry);
-            }
-        }
+        ring.sealed_lsn = ring.sealed_lsn.max(sealed_lsn);
+        ring.free_sealed();
         self.changed.notify_all();
     }
 
@@ -289,15 +321,26 @@ impl Wal {
         ring.pace = match (throttled, ring.pace) {
             (false, _) => Pace::Free,
             (true, Pace::Free) => Pace::Earned { sealed_bytes: bytes },
-            (true, Pace::Earned { sealed_bytes }) => Pace::Earned { sealed_bytes: sealed_bytes + bytes },
+            (true, Pace::Earned { sealed_bytes }) => Pace::Earned {
+                sealed_bytes: sealed_bytes + bytes,
+            },
         };
         self.changed.notify_all();
     }
 
-    /// Whether a lane waits, and there may not be another file before something is sealed.
+    /// Whether there may not be another file before something is sealed.
     pub(crate) fn is_exhausted(&self) -> bool {
         let ring = lock(&self.ring);
-        ring.free.is_empty() && ring.bytes_total + self.limits.file_bytes > self.limits.bytes_max
+        if let Some(file) = ring
+            .free
+            .iter()
+            .find(|file| file.bytes >= ring.wanted_bytes.max(FILE_BYTES_MIN))
+        {
+            let has_to_earn_it =
+                matches!(ring.pace, Pace::Earned { sealed_bytes } if sealed_bytes < 2 * file.bytes);
+            return ring.wanted_bytes > 0 && has_to_earn_it;
+        }
+        ring.bytes_total + self.limits.file_bytes.max(ring.wanted_bytes) > self.limits.bytes_max
     }
 
     pub(crate) fn bytes_total(&self) -> u64 {
@@ -320,41 +363,47 @@ impl Wal {
         self.changed.notify_all();
     }
 
-    /// The background thread that keeps one free file ahead of the lanes. Returns at the end, or on an I/O error, after
-    /// which it can be called again.
-    pub(crate) fn prepare(&self) -> io::Result<()> {
+    /// Waits until a file is to be created, so that one is free ahead of the lanes, and creates it. False at the end.
+    pub(crate) fn prepare(&self) -> io::Result<bool> {
         let mut ring = lock(&self.ring);
-        loop {
+        let bytes = loop {
             if ring.closing {
-                return Ok(());
+                return Ok(false);
             }
-            let Some(bytes) = self.bytes_to_create(&ring) else {
-                ring = self.changed.wait(ring).unwrap_or_else(|_| abort());
-                continue;
-            };
-            let slot = ring.next_slot;
-            ring.next_slot += 1;
-            ring.bytes_total += bytes;
-            drop(ring);
-            let created = create(&*self.storage, slot, bytes, self.mode == WalMode::DirectSync)
-                .and_then(|()| WalFile::open(&*self.storage, slot, self.mode, self.buffers.clone()));
-            ring = lock(&self.ring);
-            match created {
-                Ok(file) => ring.free.push(Arc::new(file)),
-                Err(error) => {
-                    ring.bytes_total -= bytes;
-                    return Err(error);
-                }
+            if let Some(bytes) = self.bytes_to_create(&ring) {
+                break bytes;
             }
-            self.changed.notify_all();
+            ring = self.changed.wait(ring).unwrap_or_else(|_| abort());
+        };
+        let slot = ring.next_slot;
+        ring.bytes_total += bytes;
+        drop(ring);
+        let created = create(&*self.storage, slot, bytes, self.mode == WalMode::DirectSync)
+            .and_then(|()| WalFile::open(&*self.storage, slot, self.mode, self.buffers.clone()));
+        if created.is_err() {
+            // On a full disk a part of a file would take the space that others need to go on. It never held a block.
+            let _ = self.storage.remove(&path(slot));
         }
+        let mut ring = lock(&self.ring);
+        match created {
+            Ok(file) => {
+                ring.next_slot += 1;
+                ring.free.push(Arc::new(file));
+            }
+            Err(error) => {
+                ring.bytes_total -= bytes;
+                return Err(error);
+            }
+        }
+        self.changed.notify_all();
+        Ok(true)
     }
 
     /// The size of a file that should be created now. One is kept ahead as soon as there is a current file.
     fn bytes_to_create(&self, ring: &Ring) -> Option<u64> {
-        let wanted = ring.wanted_bytes > 0 && !ring.free.iter().any(|file| file.bytes >= ring.wanted_bytes);
+        let wanted = ring.wanted_bytes > 0 && !ring.has_free(ring.wanted_bytes);
         let first = ring.bytes_total == 0;
-        let ahead = ring.free.is_empty() && ring.current.is_some();
+        let ahead = ring.current.is_some() && !ring.has_free(FILE_BYTES_MIN);
         if !(wanted || first || ahead) {
             return None;
         }
@@ -364,8 +413,8 @@ impl Wal {
             self.limits.file_bytes
         };
         let bytes = usual.max(ring.wanted_bytes.next_multiple_of(ALIGNMENT as u64));
-        // A frame that fits no file of the usual size gets its file in any case: it was accepted.
-        let needed = wanted && bytes > self.limits.file_bytes;
-        (needed || first || ring.bytes_total + bytes <= self.limits.bytes_max).then_some(bytes)
+        let within = ring.bytes_total + bytes <= self.limits.bytes_max;
+        // A frame that fits no file gets one in any case: it was accepted.
+        (within || first || (wanted && !ring.will_have(ring.wanted_bytes))).then_some(bytes)
     }
 }

@@ -1,0 +1,170 @@
+//! The state of the engine as of what is sealed: from the catalog, or else from the segments themselves.
+
+use std::collections::HashSet;
+
+use super::OpenError;
+use crate::checkpoint::Checkpoint;
+use crate::frame::LogId;
+use crate::meta::{self, Meta};
+use crate::producers::Producers;
+use crate::rewrite::SealedProducers;
+use crate::segment::{self, Extent, Segment, SegmentId};
+
+/// What the directory of segments holds.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Those that are whole, in the order of the WAL spans they hold.
+    pub(super) segments: Vec<Segment>,
+    /// Those that cannot be opened. Their files stay where they are.
+    pub(super) damaged: Vec<SegmentId>,
+    /// Behind the largest id of a file, be it a segment or the beginning of one.
+    pub(super) end: u64,
+}
+
+pub(super) struct Base {
+    pub(super) meta: Meta,
+    /// Meta records of blocks up to here are in `meta`.
+    pub(super) applied_lsn: u64,
+    /// Blocks up to here were durable.
+    pub(super) claimed_lsn: u64,
+    /// In the order of the WAL spans they hold.
+    pub(super) segments: Vec<Segment>,
+    /// Segments that were finished after the last checkpoint. The WAL has what they hold, unless the checkpoint is older
+    /// than it should be.
+    pub(super) newer: Vec<Segment>,
+    /// Segments that the checkpoint gave up.
+    pub(super) superseded: Vec<SegmentId>,
+    /// Segments that should be there.
+    pub(super) missing: Vec<SegmentId>,
+    /// Stretches of the meta log that could not be read.
+    pub(super) losses: u64,
+}
+
+impl Base {
+    pub(super) fn from_checkpoint(checkpoint: Checkpoint, found: Found) -> Base {
+        let known: HashSet<SegmentId> = checkpoint.segments.iter().copied().collect();
+        let mut base = Base::new(checkpoint.meta);
+        base.applied_lsn = checkpoint.applied_lsn;
+        base.claimed_lsn = checkpoint.applied_lsn;
+        base.missing = checkpoint.segments;
+        let next_segment = SegmentId(base.meta.next_segment);
+        for segment in found.segments {
+            let (id, source) = (segment.id(), segment.footer().source);
+            if known.contains(&id) {
+                base.missing.retain(|missing| *missing != id);
+                base.segments.push(segment);
+            } else if id >= next_segment && source.first_lsn > base.meta.sealed_lsn {
+                base.newer.push(segment);
+            } else {
+                base.superseded.push(id);
+            }
+        }
+        // The file of a damaged segment is not written over.
+        for id in found.damaged {
+            base.meta.next_segment = base.meta.next_segment.max(id.0.saturating_add(1));
+        }
+        base
+    }
+
+    /// For a directory without a catalog.
+    pub(super) fn from_segments(found: Found) -> Result<Base, OpenError> {
+        tracing::warn!(
+            segments = found.segments.len(),
+            "reading the state of the engine from its segments"
+        );
+        let mut base = Base::new(Meta::new());
+        base.meta.next_segment = base.meta.next_segment.max(found.end);
+        base.missing = found.damaged;
+        base.newer = found.segments;
+        base.adopt_newer()?;
+        Ok(base)
+    }
+
+    fn new(meta: Meta) -> Base {
+        Base {
+            meta,
+            applied_lsn: 0,
+            claimed_lsn: 0,
+            segments: Vec::new(),
+            newer: Vec::new(),
+            superseded: Vec::new(),
+            missing: Vec::new(),
+            losses: 0,
+        }
+    }
+
+    /// The last block that a newer segment holds; 0 without one.
+    pub(super) fn newer_lsn(&self) -> u64 {
+        let lsns = self.newer.iter().map(|segment| segment.footer().source.last_lsn);
+        lsns.max().unwrap_or(0)
+    }
+
+    /// Takes the newer segments, where the WAL does not have what they hold.
+    pub(super) fn adopt_newer(&mut self) -> Result<(), OpenError> {
+        // Their records may be older than some that the checkpoint knew, so all that follow are applied again.
+        self.applied_lsn = self.applied_lsn.min(self.meta.sealed_lsn);
+        for segment in std::mem::take(&mut self.newer) {
+            self.adopt(&segment)?;
+            self.segments.push(segment);
+        }
+        Ok(())
+    }
+
+    fn adopt(&mut self, segment: &Segment) -> Result<(), OpenError> {
+        // Batches are not forgotten because the record that created their log was lost.
+        for extent in segment.extents() {
+            self.meta.create(LogId(extent.log));
+        }
+        if let Some(extent) = segment.extent(LogId::META.0) {
+            self.apply_meta(segment, extent)?;
+        }
+        for extent in segment.extents() {
+            self.meta.note_next_offset(LogId(extent.log), extent.next_offset);
+        }
+        let meta = &mut self.meta;
+        meta.sealed_lsn = meta.sealed_lsn.max(segment.footer().source.last_lsn);
+        meta.next_segment = meta.next_segment.max(segment.id().0.saturating_add(1));
+        Ok(())
+    }
+
+    fn apply_meta(&mut self, segment: &Segment, extent: &Extent) -> Result<(), OpenError> {
+        let mut from = extent.first_offset;
+        while from < extent.next_offset {
+            let batches = match segment.read(extent, from, usize::MAX) {
+                Ok(batches) if batches.is_empty() => break,
+                Ok(batches) => batches,
+                Err(segment::Error::Io { source, .. }) => return Err(OpenError::Io(source)),
+                Err(error) => {
+                    tracing::error!(%error, "records of the meta log are lost");
+                    self.losses += 1;
+                    match error {
+                        segment::Error::Damaged { next_offset, .. } if next_offset > from => {
+                            from = next_offset;
+                            continue;
+                        }
+                        _ => break,
+                    }
+                }
+            };
+            let (records, next_offset) = meta::decode(&batches).ok_or_else(super::newer_record)?;
+            records.iter().for_each(|record| self.meta.apply(record));
+            from = next_offset.max(from + 1);
+        }
+        Ok(())
+    }
+
+    /// The windows of producers as of what is sealed: those in the last segment that has them.
+    pub(super) fn producers(&self) -> SealedProducers {
+        let mut producers = SealedProducers::default();
+        for segment in &self.segments {
+            // A damaged section loses the windows, not the data: their producers begin anew.
+            for (log, windows) in segment.producers().unwrap_or_default() {
+                match Producers::decode(&windows) {
+                    Some(windows) => producers.insert(LogId(log), windows, segment.id()),
+                    None => tracing::error!(segment = %segment.id(), log, "producers' windows are malformed"),
+                }
+            }
+        }
+        producers
+    }
+}
