@@ -19,10 +19,10 @@ use crate::frame::{
 };
 use crate::lock::{abort, lock, read, write};
 use crate::meta::{self, Record};
+use crate::pacing::Pacing;
 use crate::producers::Producers;
 use crate::reading;
 use crate::recovery::{self, Means, OpenError, Recovered, RecoveredHead};
-use crate::pacing::Pacing;
 use crate::sealer::{ENTRIES_MAX, Sealer};
 use crate::segment::FooterCache;
 use crate::sequencer::{Head, Sequencer};

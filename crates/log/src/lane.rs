@@ -117,7 +117,10 @@ fn write(core: &Core, disk: &Disk, lane: usize, gathering: Gathering, place: Pla
 
     let written_bytes = buffer.len();
     Counters::add(&core.counters.commits, 1);
-    Counters::add(&core.counters.full_blocks, u64::from(bytes >= BLOCK_BYTES_TARGET / 2));
+    Counters::add(
+        &core.counters.full_blocks,
+        u64::from(bytes >= BLOCK_BYTES_TARGET / 2),
+    );
     Counters::add(&core.counters.wal_written_bytes, written_bytes as u64);
     Counters::add(&core.counters.batches, batches);
     Counters::add(&core.counters.batch_bytes, bytes as u64);

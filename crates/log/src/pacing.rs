@@ -40,7 +40,12 @@ pub(crate) struct Pacing {
 }
 
 impl Pacing {
-    pub(crate) fn new(segment_bytes: u64, wal_bytes_max: u64, memory_bytes: u64, entries_max: usize) -> Pacing {
+    pub(crate) fn new(
+        segment_bytes: u64,
+        wal_bytes_max: u64,
+        memory_bytes: u64,
+        entries_max: usize,
+    ) -> Pacing {
         Pacing {
             segment_bytes,
             sustained_bytes: wal_bytes_max / 4 * 3,
@@ -60,12 +65,21 @@ impl Pacing {
         if !enough && !pressing {
             // Load that is only waited for a moment must not look like a burst when it goes on.
             self.sustained &= busy;
-            return if self.sustained { Decision::Defer } else { Decision::Wait };
+            return if self.sustained {
+                Decision::Defer
+            } else {
+                Decision::Wait
+            };
         }
-        if pressing || now.unsealed_bytes >= self.sustained_bytes || now.unsealed_entries >= self.entries_max {
+        if pressing || now.unsealed_bytes >= self.sustained_bytes || now.unsealed_entries >= self.entries_max
+        {
             self.sustained = true;
         }
-        if self.sustained || !busy { Decision::Seal } else { Decision::Defer }
+        if self.sustained || !busy {
+            Decision::Seal
+        } else {
+            Decision::Defer
+        }
     }
 
     /// Whether a new WAL file has to be earned by sealing two.
@@ -79,7 +93,11 @@ mod tests {
     use super::*;
 
     fn situation(unsealed_mib: u64, full_blocks: u64) -> Situation {
-        Situation { unsealed_bytes: unsealed_mib << 20, full_blocks, ..Situation::default() }
+        Situation {
+            unsealed_bytes: unsealed_mib << 20,
+            full_blocks,
+            ..Situation::default()
+        }
     }
 
     #[test]
@@ -109,10 +127,25 @@ mod tests {
     #[test]
     fn many_small_slices_and_a_full_wal_do_not_wait() {
         let mut pacing = Pacing::new(64 << 20, 1024 << 20, 96 << 20, 1000);
-        let slices = Situation { unsealed_entries: 1000, full_blocks: 50, ..Situation::default() };
+        let slices = Situation {
+            unsealed_entries: 1000,
+            full_blocks: 50,
+            ..Situation::default()
+        };
         assert_eq!(pacing.decide(slices), Decision::Seal);
-        let exhausted = Situation { unsealed_bytes: 1, exhausted: true, full_blocks: 99, ..Situation::default() };
+        let exhausted = Situation {
+            unsealed_bytes: 1,
+            exhausted: true,
+            full_blocks: 99,
+            ..Situation::default()
+        };
         assert_eq!(pacing.decide(exhausted), Decision::Seal);
-        assert_eq!(pacing.decide(Situation { unsealed_bytes: 0, ..exhausted }), Decision::Wait);
+        assert_eq!(
+            pacing.decide(Situation {
+                unsealed_bytes: 0,
+                ..exhausted
+            }),
+            Decision::Wait
+        );
     }
 }

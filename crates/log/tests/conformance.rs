@@ -1,5 +1,10 @@
 //! One suite for every kind of engine: what a log promises does not depend on where it lives.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its engine has failed"
+)]
+
 mod support;
 
 use std::sync::Arc;

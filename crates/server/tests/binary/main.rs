@@ -1,6 +1,9 @@
 //! The real binary, as its users meet it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its broker has failed")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its broker has failed"
+)]
 
 mod broker;
 mod commands;
