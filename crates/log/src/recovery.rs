@@ -269,9 +269,7 @@ fn serve(
     tail: Tail,
     mut checkpointer: Checkpointer,
 ) -> Result<Recovered, OpenError> {
-    for segment in &base.missing {
-        tracing::error!(%segment, "a segment is missing or damaged; what it held is quarantined");
-    }
+    name_missing(&base.missing);
     let sealed_producers = base.producers();
     let Tail {
         mut meta,
@@ -283,13 +281,7 @@ fn serve(
     let unknown_loss = name_damages(means.storage, &damages)?;
 
     let views = build_views(&meta, &base.segments);
-    let data_lsn = found
-        .iter()
-        .filter(|stored| !stored.block.entries.is_empty())
-        .map(|stored| stored.block.lsn)
-        .max()
-        .unwrap_or(0);
-    let recorded_lsn = found.iter().map(|stored| stored.durable_lsn).max().unwrap_or(0);
+    let (data_lsn, recorded_lsn) = last_lsns(&found);
     if data_lsn == 0 {
         // Blocks without entries have told what they had to.
         meta.sealed_lsn = meta.sealed_lsn.max(last_lsn);
@@ -298,12 +290,10 @@ fn serve(
         0 => Default::default(),
         _ => build_tail(&views, found),
     };
-    for (file, _) in &full {
-        // What recovery read may be in the page cache alone; readers must not see what the next crash takes back.
-        file.sync()?;
-    }
+    // What recovery read may be in the page cache alone; readers must not see what the next crash takes back.
+    full.iter().try_for_each(|(file, _)| file.sync())?;
     let free = free_files(means.storage, scan, &full)?;
-    let holes = quarantine_holes(&views, &damages);
+    let quarantined = quarantine_holes(&views, &damages) + base.losses + lost_blocks(&damages);
     let heads = build_heads(&mut meta, &views, &mut producers, unknown_loss);
 
     let incarnation = Incarnation {
@@ -311,17 +301,14 @@ fn serve(
         number: scan.number_max + 1,
         first_lsn: last_lsn + 1,
     };
-    let lost_blocks = damages
-        .iter()
-        .filter(|damage| matches!(damage.what, DamagedPart::Blocks(_)));
-    let quarantined = holes + base.losses + lost_blocks.count() as u64;
-    checkpointer.begin(incarnation);
-    let footers = base.segments.iter().map(|segment| segment.footer());
-    let changes = checkpointer.changes(&meta, footers, &[]);
-    checkpointer
-        .commit(means.storage, last_lsn, changes)
-        .map_err(catalog_error)?;
-    meta.changed_logs.clear();
+    begin(
+        means.storage,
+        &mut checkpointer,
+        incarnation,
+        &mut meta,
+        &base.segments,
+        last_lsn,
+    )?;
 
     let newer = base.newer.iter().map(Segment::id);
     remove_superseded(means.storage, newer.chain(base.superseded).collect())?;
@@ -344,6 +331,45 @@ fn serve(
         recorded_lsn,
         quarantined,
     })
+}
+
+fn name_missing(segments: &[SegmentId]) {
+    for segment in segments {
+        tracing::error!(%segment, "a segment is missing or damaged; what it held is quarantined");
+    }
+}
+
+/// Stretches of the WAL of which nothing tells whose they were.
+fn lost_blocks(damages: &[Damage]) -> u64 {
+    let is_lost = |damage: &&Damage| matches!(damage.what, DamagedPart::Blocks(_));
+    damages.iter().filter(is_lost).count() as u64
+}
+
+/// The last block that carries batches, and the last LSN that a block says to be durable; 0 where there is none.
+fn last_lsns(found: &[scan::Stored]) -> (u64, u64) {
+    let with_batches = found.iter().filter(|stored| !stored.block.entries.is_empty());
+    let data_lsn = with_batches.map(|stored| stored.block.lsn).max();
+    let recorded_lsn = found.iter().map(|stored| stored.durable_lsn).max();
+    (data_lsn.unwrap_or(0), recorded_lsn.unwrap_or(0))
+}
+
+/// Makes the catalog know the incarnation and what was recovered, before anything is written.
+fn begin(
+    storage: &dyn Storage,
+    checkpointer: &mut Checkpointer,
+    incarnation: Incarnation,
+    meta: &mut Meta,
+    segments: &[Segment],
+    last_lsn: u64,
+) -> Result<(), OpenError> {
+    checkpointer.begin(incarnation);
+    let footers = segments.iter().map(|segment| segment.footer());
+    let changes = checkpointer.changes(meta, footers, &[]);
+    checkpointer
+        .commit(storage, last_lsn, changes)
+        .map_err(catalog_error)?;
+    meta.changed_logs.clear();
+    Ok(())
 }
 
 /// Names what is damaged, and keeps copies of the files that it lies in. Says whether blocks were lost of which nothing
