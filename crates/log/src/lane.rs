@@ -53,7 +53,8 @@ fn next_block(core: &Core, disk: &Disk) -> Option<(Gathering, Place)> {
         match wait_for_work(core, disk, disk.wal.room()) {
             Work::Stop => return None,
             Work::NeedsFile(bytes) => {
-                // The WAL may be full, which only sealing changes.
+                // The WAL may be full, which only sealing changes. The sealer looks at what is wanted when it is told.
+                disk.wal.want(bytes);
                 disk.seal.want();
                 disk.wal.next_file(bytes)?;
             }

@@ -276,6 +276,12 @@ impl Wal {
         place
     }
 
+    /// Notes that a lane is going to wait for a file of at least `bytes`.
+    pub(crate) fn want(&self, bytes: u64) {
+        lock(&self.ring).wanted_bytes = bytes;
+        self.changed.notify_all();
+    }
+
     /// Makes a free file of at least `bytes` the current one, waiting until there is one. `None` at the end.
     pub(crate) fn next_file(&self, bytes: u64) -> Option<()> {
         let mut ring = lock(&self.ring);
