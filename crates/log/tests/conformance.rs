@@ -4,6 +4,10 @@
     clippy::unwrap_used,
     reason = "a test that cannot set up its engine has failed"
 )]
+#![allow(
+    clippy::single_range_in_vec_init,
+    reason = "the offsets of one batch are one range"
+)]
 
 mod support;
 
