@@ -425,7 +425,7 @@ impl<'a> Blocks<'a> {
     }
 
     fn fits(&self, position: u64, header: &Header) -> bool {
-        position + u64::from(header.file_bytes) <= self.file.bytes
+        position + u64::from(header.total_bytes) <= self.file.bytes
     }
 
     fn block(&mut self, position: u64, header: &Header) -> io::Result<Bytes> {

@@ -1,0 +1,242 @@
+//! Producers that do everything at random that the engine allows, and mark each acknowledgement in the journal.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use firth_batch::{Batch, Builder, Compression};
+use firth_log::file::recorder::Recorder;
+use firth_log::{Append, AppendError, Appended, Change, Commit, Engine, Frame, Kind, LogId};
+
+use crate::model::{FrameId, Model};
+use crate::random::Random;
+
+const NOW_MS: i64 = 1_700_000_000_000;
+
+/// How large everything is.
+#[derive(Clone, Debug)]
+pub struct Scale {
+    pub producers: u64,
+    /// What each producer does.
+    pub steps: usize,
+    /// Frames that a producer does not wait for.
+    pub in_flight: usize,
+    pub batch_bytes: Range<u64>,
+}
+
+/// A run of producers on one engine.
+pub struct Workload {
+    engine: Engine,
+    recorder: Recorder,
+    model: Arc<Mutex<Model>>,
+    shared: LogId,
+}
+
+impl Workload {
+    /// Goes on where `model` ends, with a log that all producers share.
+    pub fn new(engine: Engine, recorder: Recorder, mut model: Model) -> Workload {
+        let shared = engine.allocate(1);
+        let changes = vec![Change::Create {
+            log: shared,
+            kind: Kind::Durable,
+        }];
+        if let Ok(appended) = engine.append(Frame::changes(changes.clone())) {
+            let frame = model.submit(&changes, &[], &[]);
+            if appended.commit.wait().is_ok() {
+                recorder.mark(frame);
+            }
+        }
+        Workload {
+            engine,
+            recorder,
+            model: Arc::new(Mutex::new(model)),
+            shared,
+        }
+    }
+
+    /// Lets all producers run to their end, each on a thread of its own, and gives what was submitted. Each owns
+    /// other logs beside.
+    pub fn run(&self, seed: u64, scale: &Scale) -> Model {
+        let producers = (0..scale.producers).map(|producer| {
+            let mut producer = Producer {
+                engine: self.engine.clone(),
+                recorder: self.recorder.clone(),
+                model: self.model.clone(),
+                random: Random::new(seed ^ producer.wrapping_mul(0x51_7c_c1_b7_27_22_0a_95)),
+                producer_id: (seed % 1_000_000 * 100 + producer) as i64,
+                shared: self.shared,
+                own: Vec::new(),
+                logs: HashMap::new(),
+                pending: VecDeque::new(),
+            };
+            let scale = scale.clone();
+            std::thread::spawn(move || producer.run(&scale))
+        });
+        let producers: Vec<_> = producers.collect();
+        for producer in producers {
+            if let Err(panic) = producer.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        self.model.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+struct Producer {
+    engine: Engine,
+    recorder: Recorder,
+    model: Arc<Mutex<Model>>,
+    random: Random,
+    producer_id: i64,
+    shared: LogId,
+    own: Vec<LogId>,
+    logs: HashMap<LogId, OwnLog>,
+    pending: VecDeque<(FrameId, Commit)>,
+}
+
+/// What a producer knows of a log.
+#[derive(Default)]
+struct OwnLog {
+    next_sequence: i32,
+    last: Option<(Batch, i64)>,
+    next_offset: i64,
+}
+
+impl Producer {
+    fn run(&mut self, scale: &Scale) {
+        for _ in 0..scale.steps {
+            // A failed flush ends the run: nothing more is acknowledged.
+            if self.step(scale).is_err() {
+                break;
+            }
+            while self.pending.len() > scale.in_flight {
+                self.settle();
+            }
+        }
+        while !self.pending.is_empty() {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some((frame, commit)) = self.pending.pop_front()
+            && commit.wait().is_ok()
+        {
+            self.recorder.mark(frame);
+        }
+    }
+
+    fn step(&mut self, scale: &Scale) -> Result<(), AppendError> {
+        if self.own.is_empty() {
+            return self.create(scale);
+        }
+        let log = self.any_own();
+        match self.random.below(20) {
+            0..8 => self.append(&[log], scale),
+            8..12 => self.append(&[self.shared], scale),
+            12..14 => self.append(&[log, self.shared], scale),
+            14 | 15 => self.retry(log),
+            16 | 17 => self.trim(log),
+            18 if self.own.len() > 1 => self.delete(log),
+            _ => self.create(scale),
+        }
+    }
+
+    fn any_own(&mut self) -> LogId {
+        let at = self.random.below(self.own.len() as u64) as usize;
+        self.own[at]
+    }
+
+    /// A log that is created together with its first batch.
+    fn create(&mut self, scale: &Scale) -> Result<(), AppendError> {
+        let log = self.engine.allocate(1);
+        let batch = self.batch(log, scale);
+        self.submit(
+            vec![Change::Create {
+                log,
+                kind: Kind::Durable,
+            }],
+            vec![(log, batch)],
+        )?;
+        self.own.push(log);
+        Ok(())
+    }
+
+    fn append(&mut self, logs: &[LogId], scale: &Scale) -> Result<(), AppendError> {
+        let batches = logs.iter().map(|log| (*log, self.batch(*log, scale))).collect();
+        self.submit(Vec::new(), batches)
+    }
+
+    fn retry(&mut self, log: LogId) -> Result<(), AppendError> {
+        let Some((batch, base_offset)) = self.logs.get(&log).and_then(|log| log.last.clone()) else {
+            return Ok(());
+        };
+        let appended = self.engine.append(Frame::batch(log, batch))?;
+        let placed = appended.placed[0];
+        assert!(
+            placed.duplicate && placed.base_offset == base_offset,
+            "a retry was answered with {placed:?} for offset {base_offset}"
+        );
+        let frame = self.model().frame_of(log, base_offset);
+        self.pending.extend(frame.map(|frame| (frame, appended.commit)));
+        Ok(())
+    }
+
+    fn trim(&mut self, log: LogId) -> Result<(), AppendError> {
+        let end = self.logs.get(&log).map_or(0, |log| log.next_offset);
+        let to = self.random.below(end as u64 + 1) as i64;
+        self.submit(vec![Change::Trim { log, to }], Vec::new())
+    }
+
+    fn delete(&mut self, log: LogId) -> Result<(), AppendError> {
+        self.submit(vec![Change::Delete { log }], Vec::new())?;
+        self.own.retain(|own| *own != log);
+        Ok(())
+    }
+
+    /// One to three records of random bytes, which are the same for no two batches.
+    fn batch(&mut self, log: LogId, scale: &Scale) -> Batch {
+        let mut builder = Builder::new(Compression::None);
+        if self.random.below(3) > 0 {
+            let sequence = self.logs.entry(log).or_default().next_sequence;
+            builder = builder.producer(self.producer_id, 0, sequence);
+        }
+        let records = 1 + self.random.below(3);
+        for _ in 0..records {
+            let span = scale.batch_bytes.end - scale.batch_bytes.start;
+            let length = (scale.batch_bytes.start + self.random.below(span)) / records;
+            let mut value = Vec::with_capacity(length as usize + 8);
+            while (value.len() as u64) < length {
+                value.extend_from_slice(&self.random.draw().to_le_bytes());
+            }
+            builder.push(NOW_MS, None, Some(&value), &[]);
+        }
+        builder.build()
+    }
+
+    fn submit(&mut self, changes: Vec<Change>, batches: Vec<(LogId, Batch)>) -> Result<(), AppendError> {
+        let appends = batches.iter().map(|(log, batch)| Append {
+            log: *log,
+            batch: batch.clone(),
+        });
+        let Appended { placed, commit } = self.engine.append(Frame {
+            appends: appends.collect(),
+            changes: changes.clone(),
+        })?;
+        let frame = self.model().submit(&changes, &batches, &placed);
+        for ((log, batch), placed) in batches.into_iter().zip(placed) {
+            let own = self.logs.entry(log).or_default();
+            own.next_offset = placed.base_offset + i64::from(batch.header().last_offset_delta) + 1;
+            if batch.header().has_producer_id() {
+                own.next_sequence = batch.header().last_sequence() + 1;
+                own.last = Some((batch, placed.base_offset));
+            }
+        }
+        self.pending.push_back((frame, commit));
+        Ok(())
+    }
+
+    fn model(&self) -> std::sync::MutexGuard<'_, Model> {
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,251 @@
+//! Power failures at every moment of a workload.
+
+use std::sync::Arc;
+
+use firth_log::file::recorder::{All, FlushKind, FlushSite, Kind, Operation, Recorder};
+use firth_log::{Direct, Durability, Engine, Options};
+use firth_sim::{Explorer, Model, Scale, Violation, Workload, environment, images_per_test, seed};
+
+/// Everything happens often: files of the WAL are filled, sealed, freed and written over, and the catalog is committed.
+fn tiny(direct: Direct) -> Options {
+    Options {
+        direct,
+        wal_bytes_max: Some(256 * 1024),
+        wal_file_bytes: 64 * 1024,
+        segment_bytes: 24 * 1024,
+        cache_bytes: 32 * 1024,
+        ..Options::default()
+    }
+}
+
+const SMALL: Scale = Scale {
+    producers: 3,
+    steps: 80,
+    in_flight: 3,
+    batch_bytes: 100..3000,
+};
+
+fn record(options: Options, scale: &Scale, seed: u64) -> Explorer {
+    let recorder = Recorder::new();
+    let engine = Engine::open(Arc::new(recorder.clone()), environment(), options.clone()).expect("it opens");
+    let model = Workload::new(engine.clone(), recorder.clone(), Model::default()).run(seed, scale);
+    engine.close();
+    let stats = engine.stats();
+    assert!(stats.segments_written > 1, "{stats:?}");
+    Explorer {
+        journal: recorder.journal(),
+        model,
+        options,
+    }
+}
+
+fn unwrap(result: Result<(), Violation>) {
+    if let Err(violation) = result {
+        panic!("{violation}");
+    }
+}
+
+#[test]
+fn a_power_failure_loses_nothing_acknowledged() {
+    let seed = seed();
+    for direct in [Direct::Always, Direct::Never] {
+        println!("{direct:?}");
+        let explorer = record(tiny(direct), &SMALL, seed);
+        println!("{} operations", explorer.journal.len());
+        unwrap(explorer.run(images_per_test(600), seed));
+    }
+}
+
+#[test]
+fn a_second_power_failure_takes_nothing_back_that_was_seen_after_the_first() {
+    let seed = seed();
+    for direct in [Direct::Always, Direct::Never] {
+        println!("{direct:?}");
+        let explorer = record(tiny(direct), &SMALL, seed);
+        let few = Scale {
+            producers: 2,
+            steps: 12,
+            ..SMALL
+        };
+        let all = 0..=explorer.journal.len();
+        let images = images_per_test(150);
+        unwrap(explorer.each(images, seed, all, |survivor, seed| {
+            let model = explorer.model.of_present(&survivor.present);
+            let workload = Workload::new(survivor.engine.clone(), survivor.recorder.clone(), model);
+            let model = workload.run(seed, &few);
+            survivor.engine.close();
+            let second = Explorer {
+                journal: survivor.recorder.journal(),
+                model,
+                options: tiny(direct),
+            };
+            second.run(10, seed)
+        }));
+    }
+}
+
+/// Two writes to the WAL in flight, one on each lane: they may be there, or not, or torn, one without the other.
+#[test]
+fn blocks_that_both_lanes_were_writing_are_there_in_order_or_not_at_all() {
+    let seed = seed();
+    for direct in [Direct::Always, Direct::Never] {
+        println!("{direct:?}");
+        let options = Options {
+            wal_bytes_max: Some(16 << 20),
+            wal_file_bytes: 4 << 20,
+            ..tiny(direct)
+        };
+        let recorder = Recorder::new();
+        let engine =
+            Engine::open(Arc::new(recorder.clone()), environment(), options.clone()).expect("it opens");
+        let few = Scale {
+            producers: 1,
+            steps: 5,
+            ..SMALL
+        };
+        let workload = Workload::new(engine.clone(), recorder.clone(), Model::default());
+        workload.run(seed, &few);
+        let hold = recorder.hold(Kind::Write, "wal/");
+        let from = recorder.position();
+        // One block on each lane.
+        let large = Scale {
+            producers: 4,
+            steps: 3,
+            in_flight: 3,
+            batch_bytes: 400_000..500_000,
+        };
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| workload.run(seed + 1, &large));
+            hold.wait_for(2);
+            drop(hold);
+            let model = running.join().expect("the producers end");
+            engine.close();
+            let explorer = Explorer {
+                journal: recorder.journal(),
+                model,
+                options,
+            };
+            let in_flight = from..=explorer.journal.len();
+            unwrap(
+                explorer.each(images_per_test(300), seed, in_flight, |survivor, _| {
+                    survivor.engine.close();
+                    Ok(())
+                }),
+            );
+        });
+    }
+}
+
+#[test]
+fn a_process_that_ends_loses_nothing_that_was_given_to_the_system() {
+    let seed = seed();
+    let options = Options {
+        durability: Durability::Os,
+        ..tiny(Direct::Never)
+    };
+    let explorer = record(options, &SMALL, seed);
+    let mut replay = explorer.journal.replay();
+    let stride = (explorer.journal.len() / images_per_test(150)).max(1);
+    for position in (0..=explorer.journal.len()).step_by(stride) {
+        replay.advance_to(position);
+        match explorer.open(replay.image(&mut All), position) {
+            Ok(survivor) => survivor.engine.close(),
+            Err(what) => panic!("position {position}: {what}"),
+        }
+    }
+}
+
+/// Sites of flushes without which nothing is lost, and why they are there.
+const REDUNDANT: [(FlushKind, &str, &str); 2] = [
+    (
+        FlushKind::Sync,
+        "catalog.new",
+        "The catalog is a checkpoint. Where its last commits are lost, the segments complete it, and where all of it is \
+         lost they replace it; its flushes spare recovery that work. (A catalog is opened under this name when it is new.)",
+    ),
+    (
+        FlushKind::Sync,
+        "wal/*",
+        "With direct writes only new files are flushed: so that their zeros are there, and no block changes the file's \
+         metadata.",
+    ),
+];
+
+#[test]
+fn removing_any_flush_is_noticed() {
+    let seed = seed();
+    for direct in [Direct::Always, Direct::Never] {
+        println!("{direct:?}");
+        let explorer = record(tiny(direct), &SMALL, seed);
+        for site in explorer.journal.flush_sites().into_keys() {
+            let mut is_redundant = REDUNDANT
+                .iter()
+                .any(|(kind, pattern, _)| site == FlushSite::new(*kind, pattern));
+            // Without direct writes it is the flush of every block too.
+            is_redundant &= !(direct == Direct::Never && site.pattern == "wal/*");
+            let noticed = explorer
+                .without(explorer.journal.without(&site))
+                .run(images_per_test(400), seed);
+            assert_eq!(noticed.is_ok(), is_redundant, "{site}: {noticed:?}");
+        }
+    }
+}
+
+/// That a segment's flushes are all needed is shown where it is written.
+#[test]
+fn removing_the_flush_of_one_block_is_noticed() {
+    let seed = seed();
+    for direct in [Direct::Always, Direct::Never] {
+        println!("{direct:?}");
+        // An acknowledgement follows its flush at once.
+        let one_by_one = Scale {
+            producers: 1,
+            in_flight: 0,
+            ..SMALL
+        };
+        let explorer = record(tiny(direct), &one_by_one, seed);
+        let operations = explorer.journal.operations();
+        let sites = explorer.journal.flush_sites().into_keys();
+        for site in sites.filter(|site| site.pattern == "wal/*") {
+            let entries: Vec<usize> = (0..operations.len())
+                .filter(|entry| FlushSite::of(&operations[*entry]).as_ref() == Some(&site))
+                .collect();
+            for (nth, entry) in entries.into_iter().enumerate() {
+                if !flushes_batches(operations, entry) {
+                    continue;
+                }
+                let without = explorer.without(explorer.journal.without_nth(&site, nth));
+                let soon = entry..=(entry + 30).min(operations.len());
+                let noticed = without.each(30 * 5, seed, soon, |survivor, _| {
+                    survivor.engine.close();
+                    Ok(())
+                });
+                assert!(noticed.is_err(), "nothing fails without flush {nth} of {site}");
+            }
+        }
+    }
+}
+
+/// Whether the flush is for a block with batches: not for one that tells what is durable alone, and not for the zeros of
+/// a new file.
+fn flushes_batches(operations: &[Operation], entry: usize) -> bool {
+    let has_batches = |bytes: &[u8]| bytes.starts_with(b"FIRTHBLK") && bytes[64..68] != [0; 4];
+    match &operations[entry] {
+        Operation::Write { bytes, .. } => has_batches(bytes),
+        Operation::Sync { inode, .. } => {
+            let last_write = operations[..entry]
+                .iter()
+                .rev()
+                .find_map(|operation| match operation {
+                    Operation::Write {
+                        inode: written,
+                        bytes,
+                        ..
+                    } if written == inode => Some(bytes),
+                    _ => None,
+                });
+            last_write.is_some_and(|bytes| has_batches(bytes))
+        }
+        _ => false,
+    }
+}
