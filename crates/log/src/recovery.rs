@@ -212,7 +212,7 @@ struct Tail {
 
 fn read_wal(means: &Means<'_>, scan: &Scan, base: &Base) -> Result<Tail, OpenError> {
     let mut meta = base.meta.clone();
-    let mut producers = base.producers();
+    let mut producers = base.producers()?;
     let mut blocks = Vec::new();
     let mut damages = Vec::new();
     let mut is_newer = false;
@@ -270,7 +270,7 @@ fn serve(
     mut checkpointer: Checkpointer,
 ) -> Result<Recovered, OpenError> {
     name_missing(&base.missing);
-    let sealed_producers = base.producers();
+    let sealed_producers = base.producers()?;
     let Tail {
         mut meta,
         mut producers,
@@ -285,6 +285,14 @@ fn serve(
     if data_lsn == 0 {
         // Blocks without entries have told what they had to.
         meta.sealed_lsn = meta.sealed_lsn.max(last_lsn);
+    }
+    if means.wal_mode != WalMode::DirectSync {
+        let unrecorded = found
+            .iter()
+            .filter(|stored| stored.block.lsn > recorded_lsn.max(base.claimed_lsn));
+        unrecorded
+            .into_iter()
+            .try_for_each(|stored| stored.write_again())?;
     }
     let (blocks, full) = match data_lsn {
         0 => Default::default(),

@@ -57,11 +57,18 @@ impl Found {
             file: self.file.clone(),
             position: self.position,
         };
-        let Header { lsn, durable_lsn, .. } = self.header;
+        let Header {
+            lsn,
+            durable_lsn,
+            total_bytes,
+            ..
+        } = self.header;
         Stored {
             block: Arc::new(StoredBlock::on_disk(lsn, self.entries, place, None)),
             durable_lsn,
             file: self.file,
+            position: self.position,
+            bytes: total_bytes,
         }
     }
 }
@@ -71,6 +78,17 @@ pub(crate) struct Stored {
     pub(crate) block: Arc<StoredBlock>,
     pub(crate) durable_lsn: u64,
     pub(crate) file: Arc<WalFile>,
+    position: u64,
+    bytes: u32,
+}
+
+impl Stored {
+    /// Writes the block as it was read. After a failed flush the page cache gives back what never reached the disk, and
+    /// no flush writes it any more: only writing does.
+    pub(crate) fn write_again(&self) -> io::Result<()> {
+        self.file
+            .write_again(self.position, block::padded(self.bytes as usize))
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -169,7 +187,7 @@ impl Scan {
             }
             if start.first.lsn > expected {
                 // The chain broke before this file. If that was an incarnation's torn tail, nothing of it follows.
-                if !run.is_acknowledged(expected, at, start.first.incarnation) {
+                if !run.is_acknowledged(expected, at, start.first.incarnation)? {
                     continue;
                 }
                 run.lost(expected..=start.first.lsn - 1, at, &mut damage);
@@ -216,15 +234,20 @@ impl Run<'_> {
 
     /// Whether a block of the incarnation, or the beginning of a later one, in the files from `at` on says that `lsn` was
     /// durable, or the catalog does.
-    fn is_acknowledged(&self, lsn: u64, at: usize, incarnation: Incarnation) -> bool {
-        let claimed = self.starts.iter().skip(at).any(|start| {
+    fn is_acknowledged(&self, lsn: u64, at: usize, incarnation: Incarnation) -> io::Result<bool> {
+        if lsn <= self.span.claimed_lsn {
+            return Ok(true);
+        }
+        for start in self.starts.iter().skip(at) {
             let first = &start.first;
             if first.incarnation.number > incarnation.number {
-                return first.incarnation.first_lsn > lsn;
+                return Ok(first.incarnation.first_lsn > lsn);
             }
-            first.durable_lsn >= lsn || claims(start, lsn).unwrap_or(false)
-        });
-        claimed || lsn <= self.span.claimed_lsn
+            if first.durable_lsn >= lsn || claims(start, lsn)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// As `is_acknowledged`, for what follows `position` in the file and the files behind it.
@@ -237,7 +260,7 @@ impl Run<'_> {
                 return Ok(true);
             }
         }
-        Ok(self.is_acknowledged(lsn, at + 1, incarnation))
+        self.is_acknowledged(lsn, at + 1, incarnation)
     }
 
     /// Names blocks that lay between the files `at - 1` and `at`.

@@ -87,6 +87,14 @@ impl WalFile {
         }
     }
 
+    /// Writes a stretch, which is aligned, with what it holds. Durable after [`WalFile::sync`].
+    pub(crate) fn write_again(&self, position: u64, length: usize) -> io::Result<()> {
+        let mut buffer = self.buffers.take(length);
+        buffer.resize_for_overwrite(length);
+        self.lanes[0].read_at(buffer.as_mut_slice(), position)?;
+        self.lanes[0].write_at(buffer.as_slice(), position)
+    }
+
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.lanes.iter().try_for_each(|file| file.sync())
     }

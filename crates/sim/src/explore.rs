@@ -142,8 +142,7 @@ impl Explorer {
     /// Opens the engine on an image of `position` and checks it.
     pub fn open(&self, image: Image, position: usize) -> Result<Survivor, String> {
         let (engine, recorder) = self.recover(image)?;
-        let acknowledged = Acknowledged::before(&self.journal, position);
-        match wait(self.model.check(&acknowledged, &engine)) {
+        match self.inspect(&engine, position) {
             Ok(present) => Ok(Survivor {
                 engine,
                 recorder,
@@ -154,6 +153,12 @@ impl Explorer {
                 Err(what)
             }
         }
+    }
+
+    /// Checks an engine that holds what there was at `position`.
+    pub fn inspect(&self, engine: &Engine, position: usize) -> Result<Present, String> {
+        let acknowledged = Acknowledged::before(&self.journal, position);
+        wait(self.model.check(&acknowledged, engine))
     }
 
     /// Opens the engine on what the journal leaves in the end and a disk has damaged since, and looks for what was

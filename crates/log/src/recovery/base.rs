@@ -154,17 +154,25 @@ impl Base {
     }
 
     /// The windows of producers as of what is sealed: those in the last segment that has them.
-    pub(super) fn producers(&self) -> SealedProducers {
+    pub(super) fn producers(&self) -> Result<SealedProducers, OpenError> {
         let mut producers = SealedProducers::default();
         for segment in &self.segments {
-            // A damaged section loses the windows, not the data: their producers begin anew.
-            for (log, windows) in segment.producers().unwrap_or_default() {
+            let windows = match segment.producers() {
+                Ok(windows) => windows,
+                Err(segment::Error::Io { source, .. }) => return Err(OpenError::Io(source)),
+                Err(error) => {
+                    // The windows are lost, not the data: their producers begin anew.
+                    tracing::error!(%error, "producers' windows are lost");
+                    continue;
+                }
+            };
+            for (log, windows) in windows {
                 match Producers::decode(&windows) {
                     Some(windows) => producers.insert(LogId(log), windows, segment.id()),
                     None => tracing::error!(segment = %segment.id(), log, "producers' windows are malformed"),
                 }
             }
         }
-        producers
+        Ok(producers)
     }
 }
