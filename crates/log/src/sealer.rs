@@ -39,6 +39,8 @@ pub(crate) struct Sealer {
     removed: Vec<SegmentId>,
     /// Where the last snapshot of the engine's state lies in the meta log.
     snapshot: Option<i64>,
+    /// The disk was full at the last try. There has to be another one, as nobody else says that there is space.
+    was_full: bool,
 }
 
 /// Blocks, and the segment that holds what is kept of them.
@@ -87,6 +89,7 @@ impl Sealer {
             written: None,
             removed: Vec::new(),
             snapshot: None,
+            was_full: false,
         }
     }
 
@@ -100,11 +103,13 @@ impl Sealer {
             };
             match done {
                 Ok(bytes) => {
+                    self.was_full = false;
                     core.set_disk_full(FullFor::Segments, false);
                     let unsealed_bytes = core.counters.unsealed_bytes.load(Ordering::Relaxed);
                     disk.wal.sealed(bytes, self.pacing.throttles(unsealed_bytes));
                 }
                 Err(error) if error.is_full_disk() => {
+                    self.was_full = true;
                     core.set_disk_full(FullFor::Segments, true);
                     if pause(disk, FULL_DISK_RETRY) {
                         return;
@@ -135,7 +140,7 @@ impl Sealer {
                 exhausted: disk.wal.is_exhausted(),
             };
             let decision = self.pacing.decide(situation);
-            if decision == Decision::Seal || self.written.is_some() {
+            if decision == Decision::Seal || self.written.is_some() || self.was_full {
                 return Work::Seal;
             }
             if std::mem::take(&mut state.reclaim) {
