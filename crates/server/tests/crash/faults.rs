@@ -1,0 +1,143 @@
+//! System calls fail (samples of T5 and T6): after an error nothing is acknowledged and the process exits, and says so; a
+//! full disk is a condition that passes.
+
+use std::path::Path;
+
+use crate::broker::{Broker, Directory, Start};
+use crate::load::{Load, Progress};
+use crate::random::Random;
+use crate::strace;
+
+/// Of BSD's sysexits, "an error occurred while doing I/O".
+const EXIT_STORAGE_FAILED: i32 = 74;
+const EXIT_FAILURE: i32 = 1;
+/// Calls, how many failures of each are tried, and up to which count of the call.
+const FAILURES: [(&str, usize, u64); 4] = [
+    ("pwrite64", 6, 40),
+    ("fdatasync", 4, 12),
+    ("fsync", 3, 7),
+    ("ftruncate,fallocate", 2, 6),
+];
+/// Batches within which the disk is full, and has space again.
+const FULL_WITHIN_BATCHES: u64 = 4000;
+
+fn loaded(directory: &Directory, random: &mut Random) -> Load {
+    let broker = Start::new(directory.path()).succeed();
+    let load = Load::new(&broker, random);
+    broker.stop();
+    load
+}
+
+#[test]
+fn a_failed_call_ends_the_process_and_costs_nothing_acknowledged() {
+    let Some(strace) = strace::find() else { return };
+    let mut random = Random::from_environment("failing calls");
+    let directory = Directory::new();
+    let mut load = loaded(&directory, &mut random);
+    let mut failed = 0;
+    for (calls, count, end) in FAILURES {
+        for _ in 0..count {
+            let nth = random.within(1..end);
+            let for_ever = random.pick(&["", "+"]);
+            println!("{calls} {nth}{for_ever} fails");
+            failed += u64::from(fail(
+                &strace,
+                directory.path(),
+                calls,
+                &format!("{nth}{for_ever}"),
+                &mut load,
+            ));
+            let broker = Start::new(directory.path()).succeed();
+            load.check(broker.kafka());
+            broker.kill();
+        }
+    }
+    assert!(failed > 0, "no call failed while the broker was running");
+    let broker = Start::new(directory.path()).succeed();
+    load.finish(broker.kafka());
+    load.check(broker.kafka());
+    broker.stop();
+}
+
+/// Lets calls fail. Says whether one did that ended a running broker.
+fn fail(strace: &Path, directory: &Path, calls: &str, when: &str, load: &mut Load) -> bool {
+    let effect = format!("error=EIO:when={when}");
+    match strace::start(strace, directory, calls, &effect, &[]).start() {
+        Err(ended) => {
+            assert_eq!(ended.status.code(), Some(EXIT_FAILURE), "{ended:?}");
+            assert!(ended.log.contains("Input/output error"), "{ended:?}");
+            false
+        }
+        Ok(broker) => {
+            let Some(ended) = strace::work_until_end(broker, load) else {
+                return false;
+            };
+            assert_eq!(ended.status.code(), Some(EXIT_STORAGE_FAILED), "{ended:?}");
+            assert!(ended.log.contains("ALARM: the storage failed"), "{ended:?}");
+            assert!(ended.log.contains("Input/output error"), "{ended:?}");
+            true
+        }
+    }
+}
+
+#[test]
+fn a_wal_write_that_fails_is_final() {
+    let Some(strace) = strace::find() else { return };
+    let mut random = Random::from_environment("failing WAL");
+    let directory = Directory::new();
+    let mut load = loaded(&directory, &mut random);
+    let files: Vec<String> = (0..8).map(|slot| format!("data/wal/{slot:08x}")).collect();
+    for when in ["3", "5", "2+"] {
+        let effect = format!("error=EIO:when={when}");
+        let start = strace::start(&strace, directory.path(), "pwrite64", &effect, &files);
+        let ended =
+            strace::work_until_end(start.succeed(), &mut load).expect("a lane writes more blocks than these");
+        assert_eq!(ended.status.code(), Some(EXIT_STORAGE_FAILED), "{ended:?}");
+        assert!(ended.log.contains("WAL"), "{ended:?}");
+        let broker = Start::new(directory.path()).succeed();
+        load.check(broker.kafka());
+        load.finish(broker.kafka());
+        load.check(broker.kafka());
+        broker.stop();
+    }
+}
+
+/// The call and the file that there is no space for.
+const FULL: [(&str, &str, &str); 3] = [
+    ("openat", "data/wal/00000002", "1..2"),
+    ("fdatasync", "data/segments/0000000000000002", "1..2"),
+    ("pwrite64", "data/catalog", "30..31"),
+];
+
+#[test]
+fn a_full_disk_refuses_producers_until_it_has_space() {
+    let Some(strace) = strace::find() else { return };
+    let mut random = Random::from_environment("full disk");
+    for (call, path, when) in FULL {
+        println!("no space for {call} of {path}, {when}");
+        let directory = Directory::new();
+        let effect = format!("error=ENOSPC:when={when}");
+        let broker = strace::start(&strace, directory.path(), call, &effect, &[path.to_owned()]).succeed();
+        let mut load = Load::new(&broker, &mut random);
+        load.run(broker.kafka(), |progress: &Progress| {
+            assert!(progress.wait_for(FULL_WITHIN_BATCHES), "the writers ended");
+            progress.enough();
+        });
+        load.finish(broker.kafka());
+        load.check(broker.kafka());
+        expect_log(broker);
+        let broker = Start::new(directory.path()).succeed();
+        load.check(broker.kafka());
+        broker.stop();
+    }
+}
+
+fn expect_log(broker: Broker) {
+    let ended = broker.kill();
+    for words in [
+        "the disk is full: producers are refused",
+        "the disk has space again",
+    ] {
+        assert!(ended.log.contains(words), "{words:?} is not in {ended:?}");
+    }
+}

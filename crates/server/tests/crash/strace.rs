@@ -1,0 +1,63 @@
+//! strace, which ends a process at a system call or makes the call fail.
+
+use std::path::{Path, PathBuf};
+
+use crate::broker::{Broker, Ended, Start};
+use crate::load::Load;
+
+/// Batches that are acknowledged before a call that did not come is given up.
+const BATCHES: u64 = 800;
+
+/// strace, where it is installed. It has to be where everything is checked before a change is taken.
+pub(crate) fn find() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|directory| directory.join("strace"))
+        .find(|file| file.is_file());
+    if found.is_none() {
+        assert_ne!(
+            std::env::var("CI").as_deref(),
+            Ok("true"),
+            "strace is not installed"
+        );
+        println!("SKIPPED: strace is not installed");
+    }
+    found
+}
+
+/// A broker that strace does something to. The calls are counted per thread, and the first that comes to it is met.
+pub(crate) fn start<'a>(
+    strace: &Path,
+    directory: &'a Path,
+    calls: &str,
+    effect: &str,
+    only: &[String],
+) -> Start<'a> {
+    let mut arguments = vec!["-e".to_owned(), format!("trace={calls}")];
+    arguments.extend(["-e".to_owned(), format!("inject={calls}:{effect}")]);
+    // No --seccomp-bpf, with which strace 6.1 injects no signal.
+    for path in only {
+        // A call names the path or a descriptor, whose path strace knows in full alone.
+        let whole = directory.canonicalize().unwrap().join(path);
+        let paths = [path.clone(), whole.display().to_string()];
+        arguments.extend(paths.into_iter().flat_map(|path| ["-P".to_owned(), path]));
+    }
+    Start {
+        strace: Some((strace.to_owned(), arguments)),
+        ..Start::new(directory)
+    }
+}
+
+/// Works on a broker until that ends, and deletes records in between. `None` where it does not end.
+pub(crate) fn work_until_end(broker: Broker, load: &mut Load) -> Option<Ended> {
+    let mut ended = false;
+    load.run_deleting(
+        broker.kafka(),
+        |progress| progress.wait_for(BATCHES / 2),
+        |progress| {
+            ended = !progress.wait_for(BATCHES);
+            progress.enough();
+        },
+    );
+    ended.then(|| broker.end())
+}
