@@ -120,6 +120,17 @@ impl SealSignal {
         self.changed.notify_all();
     }
 
+    /// Waits for the end, or for something that may free space.
+    pub(crate) fn wait_for_space(&self, duration: Duration) -> bool {
+        let state = lock(&self.state);
+        let waited = self
+            .changed
+            .wait_timeout_while(state, duration, |state| !state.closing && !state.reclaim);
+        let mut state = waited.unwrap_or_else(|_| abort()).0;
+        state.reclaim = false;
+        state.closing
+    }
+
     pub(crate) fn wait_for_close<'a>(
         &'a self,
         state: MutexGuard<'a, SealState>,
@@ -296,11 +307,18 @@ impl Core {
             return;
         }
         Counters::set(&self.counters.disk_full, u64::from(is_full));
-        lock(&self.sequencer).accept(if is_full {
-            Accepting::OnlyWhatFreesSpace
-        } else {
-            Accepting::Yes
-        });
+        let is_closed = {
+            let mut sequencer = lock(&self.sequencer);
+            sequencer.accept(match is_full {
+                true => Accepting::OnlyWhatFreesSpace,
+                false => Accepting::Yes,
+            });
+            sequencer.is_closed()
+        };
+        if is_full && is_closed {
+            // The end does not wait for space.
+            self.disk().wal.close();
+        }
         if is_full {
             tracing::error!("the disk is full: producers are refused until space is freed");
         } else {

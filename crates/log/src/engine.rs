@@ -228,9 +228,15 @@ impl Engine {
         self.core.counters.stats()
     }
 
-    /// Refuses further frames, makes what was taken durable, and ends the engine's threads.
+    /// Refuses further frames, makes what was taken durable, and ends the engine's threads. What a full disk has no space
+    /// for is given up: nobody was told that it is durable.
     pub fn close(&self) {
         lock(&self.core.sequencer).close();
+        if let Some(disk) = &self.core.disk
+            && !lock(&disk.full_for).is_empty()
+        {
+            disk.wal.close();
+        }
         self.core.work.notify_all();
         let threads = std::mem::take(&mut *lock(&self.threads));
         let (lanes, others): (Vec<_>, Vec<_>) = threads
@@ -239,6 +245,8 @@ impl Engine {
         lanes
             .into_iter()
             .for_each(|thread| thread.join().unwrap_or_else(|_| abort()));
+        let given_up = lock(&self.core.sequencer).give_up();
+        given_up.iter().for_each(|fate| fate.resolve(false));
         if let Some(disk) = &self.core.disk {
             disk.wal.close();
             disk.seal.close();

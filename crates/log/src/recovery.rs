@@ -31,6 +31,8 @@ use crate::wal::{self, WalFile, WalMode};
 /// Offsets that every log skips where blocks were lost of which nothing tells whose they were: a lost offset must not be
 /// given to another record. No loss is that large, so that a hole of this size is known to be none.
 pub(crate) const OFFSETS_SKIPPED: i64 = 1 << 32;
+/// Ids of logs that are skipped where records of the meta log were lost, which may have created logs.
+const IDS_SKIPPED: u64 = 1 << 32;
 
 /// Why a data directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +106,9 @@ pub(crate) fn recover(means: &Means<'_>) -> Result<Recovered, OpenError> {
     };
     let scan = Scan::begin(heads, &incarnations).map_err(scan_error)?;
     let mut tail = read_wal(means, &scan, &base)?;
-    if base.newer_lsn() > tail.last_lsn || (base.newer_lsn() > 0 && !tail.damages.is_empty()) {
+    if base.newer_lsn() > tail.last_lsn
+        || (!base.newer.is_empty() && !(tail.damages.is_empty() && base.missing.is_empty()))
+    {
         tracing::error!("the catalog is older than the WAL: completing it from the segments");
         base.adopt_newer()?;
         tail = read_wal(means, &scan, &base)?;
@@ -303,6 +307,9 @@ fn serve(
     let free = free_files(means.storage, scan, &full)?;
     let quarantined = quarantine_holes(&views, &damages) + base.losses + lost_blocks(&damages);
     let heads = build_heads(&mut meta, &views, &mut producers, unknown_loss);
+    if unknown_loss || base.losses > 0 || holes(&views[&LogId::META]).next().is_some() {
+        meta.next_log = meta.next_log.saturating_add(IDS_SKIPPED);
+    }
 
     let incarnation = Incarnation {
         id: means.incarnation_id,
@@ -477,10 +484,9 @@ fn quarantine_holes(views: &HashMap<LogId, Arc<View>>, damages: &[Damage]) -> u6
             view.raise_end(entry.next_offset);
         }
     }
-    let mut holes = 0;
+    let mut count = 0;
     for (log, view) in views {
-        let gaps = view.gaps().into_iter();
-        for (first_offset, next_offset) in gaps.filter(|(first, next)| next - first < OFFSETS_SKIPPED) {
+        for (first_offset, next_offset) in holes(view) {
             tracing::error!(
                 log = log.0,
                 first_offset,
@@ -488,10 +494,16 @@ fn quarantine_holes(views: &HashMap<LogId, Arc<View>>, damages: &[Damage]) -> u6
                 "acknowledged data is missing; quarantined"
             );
             view.quarantine(first_offset, next_offset);
-            holes += 1;
+            count += 1;
         }
     }
-    holes
+    count
+}
+
+/// What is missing of a log, but for what recovery skipped.
+fn holes(view: &View) -> impl Iterator<Item = (i64, i64)> {
+    let gaps = view.gaps().into_iter();
+    gaps.filter(|(first_offset, next_offset)| next_offset - first_offset < OFFSETS_SKIPPED)
 }
 
 fn build_heads(

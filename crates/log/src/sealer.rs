@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::background::{is_full_disk, pause};
+use crate::background::is_full_disk;
 use crate::catalog;
 use crate::checkpoint::Checkpointer;
 use crate::core::{Core, Disk, FullFor};
@@ -111,7 +111,7 @@ impl Sealer {
                 Err(error) if error.is_full_disk() => {
                     self.was_full = true;
                     core.set_disk_full(FullFor::Segments, true);
-                    if pause(disk, FULL_DISK_RETRY) {
+                    if disk.seal.wait_for_space(FULL_DISK_RETRY) {
                         return;
                     }
                     // What producers wait for comes before the tidiness of the catalog.
@@ -207,7 +207,12 @@ impl Sealer {
             };
             (blocks, source, SegmentId(publisher.meta.next_segment))
         };
-        let footer = rewrite::rewrite(core, &blocks, source, id, &mut self.producers, dead)?;
+        let written = rewrite::rewrite(core, &blocks, source, id, &mut self.producers, dead);
+        if written.is_err() {
+            // It takes space, and after a flush that failed neither its bytes nor its name would ever be durable.
+            let _ = disk.storage.remove(&id.path());
+        }
+        let footer = written?;
         let mut publisher = lock(&disk.publisher);
         let meta = &mut publisher.meta;
         meta.sealed_lsn = source.last_lsn;

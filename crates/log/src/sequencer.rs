@@ -447,6 +447,11 @@ impl Sequencer {
     pub(crate) fn fail(&mut self) -> Vec<Arc<Fate>> {
         self.accepting = Accepting::No;
         self.failed = true;
+        self.give_up()
+    }
+
+    /// Gives up what has gathered.
+    pub(crate) fn give_up(&mut self) -> Vec<Arc<Fate>> {
         self.gathering.drain(..).map(|gathering| gathering.fate).collect()
     }
 }

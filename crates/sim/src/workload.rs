@@ -99,6 +99,7 @@ struct Producer {
 struct OwnLog {
     next_sequence: i32,
     last: Option<(Batch, i64)>,
+    start: i64,
     next_offset: i64,
 }
 
@@ -136,7 +137,8 @@ impl Producer {
             8..12 => self.append(&[self.shared], scale),
             12..14 => self.append(&[log, self.shared], scale),
             14 | 15 => self.retry(log),
-            16 | 17 => self.trim(log),
+            16 => self.trim(log),
+            17 => self.trim(self.shared),
             18 if self.own.len() > 1 => self.delete(log),
             _ => self.create(scale),
         }
@@ -183,8 +185,17 @@ impl Producer {
     }
 
     fn trim(&mut self, log: LogId) -> Result<(), AppendError> {
-        let end = self.logs.get(&log).map_or(0, |log| log.next_offset);
-        let to = self.random.below(end as u64 + 1) as i64;
+        let own = self.logs.entry(log).or_default();
+        let more = own.next_offset - own.start;
+        if more == 0 {
+            return Ok(());
+        }
+        // Often all of it, so that there are segments of which nothing is kept.
+        let to = match self.random.below(2) {
+            0 => own.next_offset,
+            _ => own.start + 1 + self.random.below(more as u64) as i64,
+        };
+        own.start = to;
         self.submit(vec![Change::Trim { log, to }], Vec::new())
     }
 

@@ -13,6 +13,9 @@ use firth_sim::{Explorer, Model, Scale, Workload, environment, images_per_test, 
 /// Longer than anything here takes: who is not done by then hangs.
 const BOUND: Duration = Duration::from_secs(60);
 
+/// A producer that waits as long waits for space.
+const FULL_FOR_LONG: Duration = Duration::from_secs(2);
+
 fn tiny(direct: Direct) -> Options {
     Options {
         direct,
@@ -60,7 +63,7 @@ fn run(before: &Image, model: &Model, options: &Options, fault: Option<Fault>, s
         let (model, is_failed) = match Engine::open(Arc::new(recorder.clone()), environment, options.clone())
         {
             Ok(engine) => {
-                let model = Workload::new(engine.clone(), recorder.clone(), model).run(seed, &SCALE);
+                let model = work(&engine, &recorder, model, seed);
                 engine.close();
                 (model, engine.stats().failed == 1)
             }
@@ -84,6 +87,20 @@ fn run(before: &Image, model: &Model, options: &Options, fault: Option<Fault>, s
         Ok(run) => run,
         Err(error) => panic!("{described}: it hangs or has panicked: {error}"),
     }
+}
+
+/// Lets producers work. A frame that was taken before the disk was full waits for space, which a fault that stays never
+/// gives; the end of the engine gives it up.
+fn work(engine: &Engine, recorder: &Recorder, model: Model, seed: u64) -> Model {
+    let (done, result) = mpsc::channel();
+    let (worker, recorder) = (engine.clone(), recorder.clone());
+    std::thread::spawn(move || done.send(Workload::new(worker, recorder, model).run(seed, &SCALE)));
+    result.recv_timeout(FULL_FOR_LONG).unwrap_or_else(|_| {
+        engine.close();
+        result
+            .recv_timeout(BOUND)
+            .expect("the producers end with the engine")
+    })
 }
 
 /// A directory with sealed and unsealed data, and what was submitted into it.
