@@ -55,6 +55,8 @@ pub(crate) struct Disk {
     pub(crate) footers: Arc<FooterCache>,
     pub(crate) segments: RwLock<HashMap<SegmentId, Arc<Segment>>>,
     pub(crate) publisher: Mutex<Publisher>,
+    /// Producers are refused where less than this is free.
+    pub(crate) reserve_bytes: u64,
     /// What there was no space for when it was tried last.
     pub(crate) full_for: Mutex<Vec<FullFor>>,
     /// Blocks up to here are durable.
@@ -70,6 +72,8 @@ pub(crate) struct Disk {
 pub(crate) enum FullFor {
     Wal,
     Segments,
+    /// Sealing and reclaiming go on in what is left.
+    Producers,
 }
 
 /// Makes blocks visible in the order of their LSN.

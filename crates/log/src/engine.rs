@@ -362,6 +362,7 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
             written: BTreeMap::new(),
             meta: recovered.meta,
         }),
+        reserve_bytes: 2 * (options.segment_bytes.min(limits.bytes_max) + limits.file_bytes),
         full_for: Mutex::default(),
         published_lsn: AtomicU64::new(first_lsn - 1),
         data_lsn: AtomicU64::new(recovered.data_lsn),

@@ -106,14 +106,14 @@ pub(crate) fn recover(means: &Means<'_>) -> Result<Recovered, OpenError> {
     };
     let scan = Scan::begin(heads, &incarnations).map_err(scan_error)?;
     let mut tail = read_wal(means, &scan, &base)?;
-    if base.newer_lsn() > tail.last_lsn
-        || (!base.newer.is_empty() && !(tail.damages.is_empty() && base.missing.is_empty()))
-    {
+    let is_older = base.newer_lsn() > tail.last_lsn || !tail.damages.is_empty() || !base.missing.is_empty();
+    if is_older && !base.newer.is_empty() {
         tracing::error!("the catalog is older than the WAL: completing it from the segments");
         base.adopt_newer()?;
         tail = read_wal(means, &scan, &base)?;
     }
     let checkpointer = Checkpointer::new(catalog, listed, incarnations);
+    name_missing(&base.missing);
     serve(means, &scan, base, tail, checkpointer)
 }
 
@@ -273,7 +273,6 @@ fn serve(
     tail: Tail,
     mut checkpointer: Checkpointer,
 ) -> Result<Recovered, OpenError> {
-    name_missing(&base.missing);
     let sealed_producers = base.producers()?;
     let Tail {
         mut meta,
@@ -286,20 +285,13 @@ fn serve(
 
     let views = build_views(&meta, &base.segments);
     let (data_lsn, recorded_lsn) = last_lsns(&found);
-    if data_lsn == 0 {
-        // Blocks without entries have told what they had to.
-        meta.sealed_lsn = meta.sealed_lsn.max(last_lsn);
-    }
-    if means.wal_mode != WalMode::DirectSync {
-        let unrecorded = found
-            .iter()
-            .filter(|stored| stored.block.lsn > recorded_lsn.max(base.claimed_lsn));
-        unrecorded
-            .into_iter()
-            .try_for_each(|stored| stored.write_again())?;
-    }
+    make_durable(means, &found, recorded_lsn.max(base.claimed_lsn) + 1)?;
     let (blocks, full) = match data_lsn {
-        0 => Default::default(),
+        0 => {
+            // Blocks without entries have told what they had to.
+            meta.sealed_lsn = meta.sealed_lsn.max(last_lsn);
+            Default::default()
+        }
         _ => build_tail(&views, found),
     };
     // What recovery read may be in the page cache alone; readers must not see what the next crash takes back.
@@ -307,10 +299,8 @@ fn serve(
     let free = free_files(means.storage, scan, &full)?;
     let quarantined = quarantine_holes(&views, &damages) + base.losses + lost_blocks(&damages);
     let heads = build_heads(&mut meta, &views, &mut producers, unknown_loss);
-    if unknown_loss || base.losses > 0 || holes(&views[&LogId::META]).next().is_some() {
-        meta.next_log = meta.next_log.saturating_add(IDS_SKIPPED);
-    }
-
+    let has_losses = unknown_loss || base.losses > 0 || holes(&views[&LogId::META]).next().is_some();
+    skip_ids(&mut meta, has_losses);
     let incarnation = Incarnation {
         id: means.incarnation_id,
         number: scan.number_max + 1,
@@ -322,7 +312,6 @@ fn serve(
         incarnation,
         &mut meta,
         &base.segments,
-        last_lsn,
     )?;
 
     let newer = base.newer.iter().map(Segment::id);
@@ -346,6 +335,23 @@ fn serve(
         recorded_lsn,
         quarantined,
     })
+}
+
+/// Records of logs may be among what is lost: no id is given a second time.
+fn skip_ids(meta: &mut Meta, has_losses: bool) {
+    if has_losses {
+        meta.next_log = meta.next_log.saturating_add(IDS_SKIPPED);
+    }
+}
+
+/// Writes the blocks from `first_lsn` on once more: nothing tells that they are durable, and after a flush that failed the
+/// page cache may hold what the disk does not.
+fn make_durable(means: &Means<'_>, found: &[scan::Stored], first_lsn: u64) -> io::Result<()> {
+    if means.wal_mode == WalMode::DirectSync {
+        return Ok(());
+    }
+    let unrecorded = found.iter().filter(|stored| stored.block.lsn >= first_lsn);
+    unrecorded.into_iter().try_for_each(scan::Stored::write_again)
 }
 
 fn name_missing(segments: &[SegmentId]) {
@@ -375,8 +381,8 @@ fn begin(
     incarnation: Incarnation,
     meta: &mut Meta,
     segments: &[Segment],
-    last_lsn: u64,
 ) -> Result<(), OpenError> {
+    let last_lsn = incarnation.first_lsn - 1;
     checkpointer.begin(incarnation);
     let footers = segments.iter().map(|segment| segment.footer());
     let changes = checkpointer.changes(meta, footers, &[]);

@@ -96,6 +96,9 @@ impl Sealer {
     /// Runs until the engine is closed or a flush fails.
     pub(crate) fn run(mut self, core: &Core, disk: &Disk) {
         loop {
+            if let Err(error) = check_reserve(core, disk) {
+                return core.fail(&format!("asking for free space: {error}"));
+            }
             let done = match self.wait(core, disk) {
                 Work::Seal => self.seal(core, disk),
                 Work::Reclaim => self.reclaim(core, disk).map(|()| 0),
@@ -149,6 +152,14 @@ impl Sealer {
             state = match decision {
                 // Every block of the burst would end this wait; only the end does.
                 Decision::Defer => disk.seal.wait_for_close(state, DEFER),
+                // Others may free space on this disk.
+                Decision::Seal | Decision::Wait if !lock(&disk.full_for).is_empty() => {
+                    drop(state);
+                    if disk.seal.wait_for_space(FULL_DISK_RETRY) {
+                        return Work::Stop;
+                    }
+                    return Work::Reclaim;
+                }
                 Decision::Seal | Decision::Wait => disk.seal.changed.wait(state).unwrap_or_else(|_| abort()),
             };
         }
@@ -301,6 +312,18 @@ impl Sealer {
             Err(error) => tracing::warn!(%error, "the meta log is not trimmed"),
         }
     }
+}
+
+/// Refuses producers before the disk is full, so that there is space for sealing and reclaiming.
+fn check_reserve(core: &Core, disk: &Disk) -> io::Result<()> {
+    let free_bytes = disk.storage.space()?.free_bytes;
+    let was_full = lock(&disk.full_for).contains(&FullFor::Producers);
+    let wanted_bytes = match was_full {
+        true => disk.reserve_bytes / 4 * 5,
+        false => disk.reserve_bytes,
+    };
+    core.set_disk_full(FullFor::Producers, free_bytes < wanted_bytes);
+    Ok(())
 }
 
 /// Makes the segment readable.

@@ -136,6 +136,7 @@ pub(crate) fn create(storage: &dyn Storage, slot: u32, bytes: u64, direct: bool)
     storage.sync_dir(DIRECTORY)
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) bytes_max: u64,
     pub(crate) file_bytes: u64,

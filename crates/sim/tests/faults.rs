@@ -57,7 +57,9 @@ fn run(before: &Image, model: &Model, options: &Options, fault: Option<Fault>, s
         let failures = Arc::new(AtomicU64::new(0));
         let counted = failures.clone();
         let environment = Environment {
-            on_failure: Arc::new(move |_| drop(counted.fetch_add(1, Ordering::Relaxed))),
+            on_failure: Arc::new(move |_| {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }),
             ..environment()
         };
         let (model, is_failed) = match Engine::open(Arc::new(recorder.clone()), environment, options.clone())

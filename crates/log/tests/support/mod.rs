@@ -25,6 +25,16 @@ pub fn environment() -> Environment {
     }
 }
 
+/// Waits for a condition. The bound is for failures alone.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let mut left = 60_000;
+    while !is_so() {
+        assert!(left > 0, "waited in vain until {what}");
+        left -= 1;
+        std::thread::park_timeout(std::time::Duration::from_millis(1));
+    }
+}
+
 pub fn batch(values: &[&str]) -> Batch {
     batch_at(NOW_MS, values)
 }
