@@ -21,6 +21,7 @@
 //! Absent from here: what keys and values mean, and the decision to rebuild. All calls block.
 
 mod backend;
+mod scratch;
 mod value;
 
 #[cfg(test)]
@@ -30,9 +31,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use redb::{Database, ReadableDatabase, TableDefinition};
+use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition};
 
 use self::backend::Backend;
+use self::scratch::Scratch;
 use crate::file::{Existence, Mode, Storage};
 
 /// The catalog's file.
@@ -96,6 +98,18 @@ impl Catalog {
         match storage.open(PATH, Mode::Buffered, Existence::MustExist) {
             Ok(file) => Self::load(Backend::new(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(storage),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads and verifies the catalog without a change to its file. `None` if there is none. What `read` commits is lost.
+    pub(crate) fn peek<T>(
+        storage: &dyn Storage,
+        read: impl FnOnce(&Catalog) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        match storage.open(PATH, Mode::Buffered, Existence::MustExist) {
+            Ok(file) => read(&Self::load(Scratch::new(file)?)?).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -199,7 +213,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    fn load(backend: Backend) -> Result<Catalog, Error> {
+    fn load(backend: impl StorageBackend) -> Result<Catalog, Error> {
         let catalog = Self::with(backend)?;
         let missing = |what: &str| Error::Damaged {
             what: format!("it does not say its {what}"),
@@ -222,7 +236,7 @@ impl Catalog {
     }
 
     /// Opens the database in a file that exists and is not empty, or else creates one in it.
-    fn with(backend: Backend) -> Result<Catalog, Error> {
+    fn with(backend: impl StorageBackend) -> Result<Catalog, Error> {
         let database = contain(|| {
             let mut builder = Database::builder();
             builder

@@ -186,6 +186,10 @@ pub(crate) fn load(catalog: &Catalog) -> Result<Checkpoint, catalog::Error> {
     };
     if let Some(engine) = catalog.get(ENGINE)? {
         checkpoint.is_new = false;
+        if let Some(version) = engine.first().filter(|version| **version > VERSION) {
+            let version = u32::from(*version);
+            return Err(catalog::Error::UnsupportedVersion { version });
+        }
         decode_engine(&engine, &mut checkpoint.meta).ok_or_else(|| damaged(ENGINE))?;
     }
     let mut malformed = None;

@@ -161,6 +161,11 @@ impl Producers {
         out
     }
 
+    /// Whether the bytes say that a newer version encoded them.
+    pub(crate) fn is_newer(bytes: &[u8]) -> bool {
+        bytes.first().is_some_and(|version| *version > VERSION)
+    }
+
     /// `None` where the bytes are not an encoding of windows.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Producers> {
         let mut reader = Reader { bytes };

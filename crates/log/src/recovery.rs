@@ -84,25 +84,16 @@ pub(crate) fn recover(means: &Means<'_>) -> Result<Recovered, OpenError> {
     // Whatever a newer Firth wrote is refused before anything is changed.
     let segments = find_segments(means)?;
     let heads = scan::heads(wal_files(means)?).map_err(scan_error)?;
-    let opened = open_catalog(means.storage)?;
-    make_directories(means.storage)?;
-
-    let listed;
+    let (state, checkpoint) = read_catalog(means.storage)?;
+    let mut listed = Vec::new();
     let mut incarnations = Vec::new();
-    let (catalog, mut base) = match opened {
-        Some((catalog, checkpoint)) if !checkpoint.is_new || segments.segments.is_empty() => {
-            listed = checkpoint.segments.clone();
+    let mut base = match checkpoint {
+        Some(checkpoint) if !checkpoint.is_new || segments.segments.is_empty() => {
+            listed.clone_from(&checkpoint.segments);
             incarnations.clone_from(&checkpoint.incarnations);
-            (catalog, Base::from_checkpoint(checkpoint, segments))
+            Base::from_checkpoint(checkpoint, segments)
         }
-        opened => {
-            listed = Vec::new();
-            let catalog = match opened {
-                Some((new, _)) => new,
-                None => Catalog::replace(means.storage).map_err(catalog_error)?,
-            };
-            (catalog, Base::from_segments(segments)?)
-        }
+        _ => Base::from_segments(segments)?,
     };
     let scan = Scan::begin(heads, &incarnations).map_err(scan_error)?;
     let mut tail = read_wal(means, &scan, &base)?;
@@ -112,7 +103,13 @@ pub(crate) fn recover(means: &Means<'_>) -> Result<Recovered, OpenError> {
         base.adopt_newer()?;
         tail = read_wal(means, &scan, &base)?;
     }
-    let checkpointer = Checkpointer::new(catalog, listed, incarnations);
+
+    make_directories(means.storage)?;
+    let catalog = match state {
+        CatalogState::Damaged => Catalog::replace(means.storage),
+        CatalogState::Readable => Catalog::open(means.storage),
+    };
+    let checkpointer = Checkpointer::new(catalog.map_err(catalog_error)?, listed, incarnations);
     name_missing(&base.missing);
     serve(means, &scan, base, tail, checkpointer)
 }
@@ -137,17 +134,22 @@ fn names_in(storage: &dyn Storage, dir: &str) -> io::Result<Vec<String>> {
     }
 }
 
-/// `None` where the catalog is damaged.
-fn open_catalog(storage: &dyn Storage) -> Result<Option<(Catalog, Checkpoint)>, OpenError> {
-    let opened = Catalog::open(storage).and_then(|catalog| {
-        let checkpoint = checkpoint::load(&catalog)?;
-        Ok((catalog, checkpoint))
-    });
-    match opened {
-        Ok(opened) => Ok(Some(opened)),
+/// What is to be done with the catalog's file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CatalogState {
+    /// It can be read, or is not there yet.
+    Readable,
+    Damaged,
+}
+
+/// Reads the catalog, and changes nothing of it: a newer Firth may have written it.
+fn read_catalog(storage: &dyn Storage) -> Result<(CatalogState, Option<Checkpoint>), OpenError> {
+    match Catalog::peek(storage, checkpoint::load) {
+        Ok(Some(checkpoint)) => Ok((CatalogState::Readable, Some(checkpoint))),
+        Ok(None) => Ok((CatalogState::Readable, None)),
         Err(error @ (catalog::Error::Damaged { .. } | catalog::Error::DamagedValue { .. })) => {
             tracing::error!(%error, "moving the catalog aside and rebuilding it");
-            Ok(None)
+            Ok((CatalogState::Damaged, None))
         }
         Err(error) => Err(catalog_error(error)),
     }

@@ -38,7 +38,7 @@ fn golden() -> PathBuf {
 fn open(directory: &Path, direct: Direct) -> Engine {
     let options = Options {
         direct,
-        wal_bytes_max: Some(256 * 1024),
+        wal_bytes_max: Some(1024 * 1024),
         wal_file_bytes: 64 * 1024,
         segment_bytes: 4096,
         ..Options::default()

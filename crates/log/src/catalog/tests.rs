@@ -114,11 +114,23 @@ fn a_panic_in_the_callers_closure_is_not_damage() {
     assert_eq!(entries(&catalog).unwrap(), states[&90]);
 }
 
+/// What a look at the catalog shows, which must leave the image as it is.
+fn peeked(image: &Image) -> Result<Option<(u64, Entries)>, String> {
+    let storage = Recorder::from_image(image.clone());
+    let peeked = Catalog::peek(&storage, |catalog| Ok((catalog.applied_lsn(), entries(catalog)?)));
+    assert!(storage.image() == *image, "looking changed something");
+    peeked.map_err(|error| error.to_string())
+}
+
 /// Checks that the catalog is one that was committed, not before `acknowledged`.
 fn check(image: Image, states: &BTreeMap<u64, Entries>, acknowledged: u64) -> Result<(), String> {
+    let peeked = peeked(&image)?;
     let catalog = Catalog::open(&Recorder::from_image(image)).map_err(|error| error.to_string())?;
     let lsn = catalog.applied_lsn();
     let found = entries(&catalog).map_err(|error| error.to_string())?;
+    if let Some(peeked) = peeked {
+        assert_eq!(peeked, (lsn, found.clone()), "a look shows what opening does");
+    }
     match states.get(&lsn) {
         Some(state) if lsn >= acknowledged && *state == found => Ok(()),
         _ => Err(format!(

@@ -68,10 +68,12 @@ impl Base {
 
     /// For a directory without a catalog.
     pub(super) fn from_segments(found: Found) -> Result<Base, OpenError> {
-        tracing::warn!(
-            segments = found.segments.len(),
-            "reading the state of the engine from its segments"
-        );
+        if !found.segments.is_empty() {
+            tracing::warn!(
+                segments = found.segments.len(),
+                "reading the state of the engine from its segments"
+            );
+        }
         let mut base = Base::new(Meta::new());
         base.meta.next_segment = base.meta.next_segment.max(found.end);
         base.missing = found.damaged;
@@ -167,6 +169,12 @@ impl Base {
                 }
             };
             for (log, windows) in windows {
+                if Producers::is_newer(&windows) {
+                    return Err(OpenError::NewerFormat(format!(
+                        "segment {} has producers' windows that this Firth does not know: use a newer one",
+                        segment.id()
+                    )));
+                }
                 match Producers::decode(&windows) {
                     Some(windows) => producers.insert(LogId(log), windows, segment.id()),
                     None => tracing::error!(segment = %segment.id(), log, "producers' windows are malformed"),
