@@ -370,7 +370,6 @@ impl Disk {
         let bytes = segments.values().map(|segment| segment.footer().length).sum();
         Counters::set(&counters.segments, segments.len() as u64);
         Counters::set(&counters.segment_bytes, bytes);
-        Counters::set(&counters.wal_bytes, self.wal.bytes_total());
     }
 }
 

@@ -225,6 +225,9 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         let logs = read(&self.core.views).len() as u64;
         Counters::set(&self.core.counters.logs, logs);
+        if let Some(disk) = &self.core.disk {
+            Counters::set(&self.core.counters.wal_bytes, disk.wal.bytes_total());
+        }
         self.core.counters.stats()
     }
 
