@@ -22,7 +22,7 @@
 //!
 //! A block without entries carries its `durable_lsn` alone.
 
-use firth_batch::{Batch, assign, crc32c};
+use firth_batch::{Batch, Crc32c, assign, crc32c};
 
 use crate::file::ALIGNMENT;
 use crate::file::aligned::AlignedBuffer;
@@ -138,26 +138,24 @@ fn append_group(buffer: &mut AlignedBuffer, group: &[Item]) -> Entry {
     let position = buffer.len();
     let mut next_offset = 0;
     let mut max_timestamp = i64::MIN;
+    let mut crc = Crc32c::new();
     for item in group {
         let at = buffer.len();
         buffer.extend_from_slice(item.batch.bytes());
-        assign(
-            &mut buffer.as_mut_slice()[at..],
-            item.base_offset,
-            item.leader_epoch,
-        );
+        let batch = &mut buffer.as_mut_slice()[at..];
+        assign(batch, item.base_offset, item.leader_epoch);
+        crc.update_batch(batch);
         next_offset = item.base_offset + i64::from(item.batch.header().last_offset_delta) + 1;
         max_timestamp = max_timestamp.max(item.batch.header().max_timestamp);
     }
-    let slice = &buffer.as_slice()[position..];
     Entry {
         log: group[0].log,
         first_offset: group[0].base_offset,
         next_offset,
         max_timestamp,
         position: position as u32,
-        length: slice.len() as u32,
-        crc: crc32c(slice),
+        length: (buffer.len() - position) as u32,
+        crc: crc.value(),
     }
 }
 

@@ -211,7 +211,7 @@ fn removing_the_flush_of_one_block_is_noticed() {
                 .filter(|entry| FlushSite::of(&operations[*entry]).as_ref() == Some(&site))
                 .collect();
             for (nth, entry) in entries.into_iter().enumerate() {
-                if !flushes_batches(operations, entry) {
+                if !flushes_batches(operations, entry) || !is_alone(operations, entry) {
                     continue;
                 }
                 let without = explorer.without(explorer.journal.without_nth(&site, nth));
@@ -224,6 +224,19 @@ fn removing_the_flush_of_one_block_is_noticed() {
             }
         }
     }
+}
+
+/// Whether the next acknowledgement is for this flush: what the engine writes for itself is acknowledged to nobody.
+fn is_alone(operations: &[Operation], entry: usize) -> bool {
+    let is_mark = |operation: &Operation| matches!(operation, Operation::Mark(_));
+    let after_last = operations[..entry]
+        .iter()
+        .rposition(is_mark)
+        .map_or(0, |mark| mark + 1);
+    let Some(until_next) = operations[entry..].iter().position(is_mark) else {
+        return false;
+    };
+    (after_last..entry + until_next).all(|other| other == entry || !flushes_batches(operations, other))
 }
 
 /// Whether the flush is for a block with batches: not for one that tells what is durable alone, and not for the zeros of

@@ -33,7 +33,7 @@ pub(super) struct ModelBatch {
 /// A batch whose records are noise: a segment looks at headers alone.
 pub(super) fn batch(base_offset: i64, offsets: i32, max_timestamp: i64, length: usize) -> ModelBatch {
     let length = length.max(BATCH_HEADER_LEN);
-    let header = BatchHeader {
+    let mut header = BatchHeader {
         base_offset,
         batch_length: (length - LOG_OVERHEAD) as i32,
         partition_leader_epoch: 3,
@@ -55,6 +55,8 @@ pub(super) fn batch(base_offset: i64, offsets: i32, max_timestamp: i64, length: 
         noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         *byte = (noise >> 24) as u8;
     }
+    header.crc = crc32c(&bytes[21..]);
+    header.encode(bytes.first_chunk_mut().unwrap());
     ModelBatch {
         base_offset,
         last_offset: header.last_offset(),

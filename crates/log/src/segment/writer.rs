@@ -10,8 +10,9 @@ use super::staging::Staging;
 use super::{CHUNK_BYTES_MIN, ChunkRange, DIRECTORY, Extent, Footer, SegmentId, Source};
 use crate::file::{Existence, Mode, Storage};
 
-/// Writes one segment, log by log in ascending order of log ids. It touches each byte twice: to copy it and to
-/// compute its chunk's checksum. A writer that is dropped unfinished leaves a file that is no segment.
+/// Writes one segment, log by log in ascending order of log ids. It touches the bytes of large batches once, to
+/// copy them: a chunk's checksum is made of those that they carry. A writer that is dropped unfinished leaves a file that
+/// is no segment.
 ///
 /// ```text
 /// create, (begin_extent, push...)..., producers..., finish
@@ -89,22 +90,15 @@ impl<'a> Writer<'a> {
 
     /// Appends whole batches to the extent that was begun last. Offsets ascend, and may leave holes.
     pub fn push(&mut self, batches: &[u8]) -> io::Result<()> {
-        // Batches are copied and checksummed in runs that end with a chunk or with `batches`.
-        let mut run = batches;
-        let mut walk = Batches::new(batches);
-        let mut rest = batches;
-        while let Some(batch) = walk.next() {
+        for batch in Batches::new(batches) {
             let (header, batch) =
                 batch.expect("a writer is given whole batches, which were validated when they came");
             if self.chunk_is_full_before(batch) {
-                self.append(&run[..run.len() - rest.len()])?;
-                run = rest;
                 self.close_chunk();
             }
             self.count(&header, batch);
-            rest = walk.rest();
         }
-        self.append(run)
+        self.staging.put(batches)
     }
 
     /// Stores the idempotent producers' windows of `log` as of the end of its extent; the bytes are their owner's.
@@ -166,7 +160,7 @@ impl<'a> Writer<'a> {
             .is_some_and(|chunk| large || chunk.length >= CHUNK_BYTES_MIN)
     }
 
-    /// Takes a batch into account that [`Writer::append`] will get.
+    /// Takes a batch into account that is put behind those before it.
     fn count(&mut self, header: &BatchHeader, batch: &[u8]) {
         let extent = self
             .extents
@@ -188,18 +182,11 @@ impl<'a> Writer<'a> {
             crc: Crc32c::new(),
         });
         chunk.length += batch.len() as u64;
+        chunk.crc.update_batch(batch);
         extent.length += batch.len() as u64;
         extent.next_offset = header.next_offset();
         extent.max_timestamp = extent.max_timestamp.max(header.max_timestamp);
         extent.batch_count += 1;
-    }
-
-    /// Writes bytes of the open chunk.
-    fn append(&mut self, run: &[u8]) -> io::Result<()> {
-        if let Some(chunk) = &mut self.open_chunk {
-            chunk.crc.update(run);
-        }
-        self.staging.put(run)
     }
 
     fn close_chunk(&mut self) {
