@@ -15,6 +15,8 @@
 
 mod background;
 mod block;
+#[cfg(test)]
+mod block_tests;
 mod cache;
 pub mod catalog;
 mod checkpoint;
@@ -24,6 +26,7 @@ mod engine;
 mod environment;
 pub mod file;
 mod frame;
+mod gate;
 mod lane;
 mod lock;
 mod meta;

@@ -17,6 +17,9 @@
 //! A snapshot says what all records before it say together. The two latest are kept with what follows them; the meta log
 //! is trimmed to the older one, so that it pins no segment for ever.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -11,6 +11,9 @@
 //!   then per batch, oldest first: base_sequence i32, last_sequence i32, base_offset i64, timestamp i64
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use firth_batch::Header;
