@@ -16,6 +16,7 @@ use crate::environment::{Environment, Options};
 use crate::file::Storage;
 use crate::file::aligned::BufferPool;
 use crate::frame::{AppendError, Change, FRAME_BYTES_MAX, Frame, LogId, Repetition};
+use crate::gate::Gate;
 use crate::lock::{abort, lock, read, write};
 use crate::meta::{self, Meta, Record};
 use crate::segment::{FooterCache, Segment, SegmentId};
@@ -47,6 +48,7 @@ pub(crate) struct Disk {
     pub(crate) direct: bool,
     pub(crate) incarnation: Incarnation,
     pub(crate) wal: Wal,
+    pub(crate) gate: Gate,
     /// Held by the lane that looks for work.
     pub(crate) turn: Mutex<()>,
     pub(crate) buffers: BufferPool,
@@ -288,7 +290,7 @@ impl Core {
                 std::mem::take(&mut publisher.written)
             };
             written.values().for_each(|written| written.fate.resolve(false));
-            disk.wal.close();
+            disk.release_lanes();
             disk.seal.close();
         }
         self.work.notify_all();
@@ -321,7 +323,7 @@ impl Core {
         };
         if is_full && is_closed {
             // The end does not wait for space.
-            self.disk().wal.close();
+            self.disk().release_lanes();
         }
         if is_full {
             tracing::error!("the disk is full: producers are refused until space is freed");
@@ -364,6 +366,12 @@ impl Core {
 }
 
 impl Disk {
+    /// Lanes wait for nothing any more: no file, no sealing.
+    pub(crate) fn release_lanes(&self) {
+        self.wal.close();
+        self.gate.close();
+    }
+
     /// Sets the gauges of what is on disk.
     pub(crate) fn count(&self, counters: &Counters) {
         let segments = read(&self.segments);

@@ -17,6 +17,7 @@ use crate::frame::{
     Append, AppendError, Appended, Bounds, Change, ExtentUsage, FRAME_BYTES_MAX, Frame, Kind, LogId, Read,
     ReadError, Seek,
 };
+use crate::gate::Gate;
 use crate::lock::{abort, lock, read, write};
 use crate::meta::{self, Record};
 use crate::pacing::Pacing;
@@ -238,7 +239,7 @@ impl Engine {
         if let Some(disk) = &self.core.disk
             && !lock(&disk.full_for).is_empty()
         {
-            disk.wal.close();
+            disk.release_lanes();
         }
         self.core.work.notify_all();
         let threads = std::mem::take(&mut *lock(&self.threads));
@@ -338,8 +339,7 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
         sequencer.insert(log, Head::new(view, Kind::Durable, start, next_offset, producers));
     }
     let next_log = recovered.meta.next_log.max(LogId::FIRST_ALLOCATED.0);
-    let memory_bytes = options.cache_bytes as u64 / 2;
-    let pacing = Pacing::new(options.segment_bytes, limits.bytes_max, memory_bytes, ENTRIES_MAX);
+    let pacing = Pacing::new(options.segment_bytes, limits.bytes_max, ENTRIES_MAX);
     let sealer = Sealer::new(recovered.checkpointer, recovered.sealed_producers, pacing);
     let disk = Disk {
         wal: Wal::new(
@@ -350,6 +350,7 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
             recovered.full,
             recovered.free,
         ),
+        gate: Gate::new(&options, recovered.blocks.unsealed_bytes()),
         turn: Mutex::default(),
         storage,
         direct,

@@ -59,6 +59,7 @@ fn next_block(core: &Core, disk: &Disk) -> Option<(Gathering, Place)> {
                 disk.wal.next_file(bytes)?;
             }
             Work::Write(gathering) => {
+                disk.gate.pass(gathering.bytes as u64);
                 let place = disk.wal.reserve(gathering.file_bytes(), gathering.lsn);
                 return Some((gathering, place));
             }

@@ -1,8 +1,7 @@
 //! When to seal: later while a burst keeps the disk busy, at once when the WAL fills.
 //!
 //! A burst is written at the full speed of the disk, and is sealed when it is over. Load that outlasts the WAL is sealed
-//! as it comes, from memory; to get there, new WAL files are handed out slower than old ones are sealed until the backlog
-//! is in memory again.
+//! as it comes, from memory, and the gate holds it to that pace.
 
 /// Blocks that were written full since the last look from which on the disk is what limits producers.
 const FULL_BLOCKS_BUSY: u64 = 8;
@@ -32,24 +31,16 @@ pub(crate) struct Pacing {
     segment_bytes: u64,
     /// From here on a burst has become load.
     sustained_bytes: u64,
-    /// What memory holds of the unsealed blocks.
-    memory_bytes: u64,
     entries_max: usize,
     sustained: bool,
     full_blocks_seen: u64,
 }
 
 impl Pacing {
-    pub(crate) fn new(
-        segment_bytes: u64,
-        wal_bytes_max: u64,
-        memory_bytes: u64,
-        entries_max: usize,
-    ) -> Pacing {
+    pub(crate) fn new(segment_bytes: u64, wal_bytes_max: u64, entries_max: usize) -> Pacing {
         Pacing {
             segment_bytes,
             sustained_bytes: wal_bytes_max / 4 * 3,
-            memory_bytes,
             entries_max,
             sustained: false,
             full_blocks_seen: 0,
@@ -82,9 +73,9 @@ impl Pacing {
         }
     }
 
-    /// Whether a new WAL file has to be earned by sealing two.
-    pub(crate) fn throttles(&self, unsealed_bytes: u64) -> bool {
-        self.sustained && unsealed_bytes > self.memory_bytes
+    /// Whether there is load that outlasts the WAL, which has to wait for sealing.
+    pub(crate) fn is_sustained(&self) -> bool {
+        self.sustained
     }
 }
 
@@ -102,22 +93,21 @@ mod tests {
 
     #[test]
     fn a_burst_is_sealed_when_it_is_over() {
-        let mut pacing = Pacing::new(64 << 20, 1024 << 20, 96 << 20, 1000);
+        let mut pacing = Pacing::new(64 << 20, 1024 << 20, 1000);
         assert_eq!(pacing.decide(situation(10, 10)), Decision::Wait);
         assert_eq!(pacing.decide(situation(100, 100)), Decision::Defer);
         assert_eq!(pacing.decide(situation(700, 700)), Decision::Defer);
         assert_eq!(pacing.decide(situation(700, 701)), Decision::Seal);
-        assert!(!pacing.throttles(700 << 20));
+        assert!(!pacing.is_sustained());
         assert_eq!(pacing.decide(situation(20, 701)), Decision::Wait);
     }
 
     #[test]
     fn load_that_outlasts_the_wal_is_sealed_as_it_comes() {
-        let mut pacing = Pacing::new(64 << 20, 1024 << 20, 96 << 20, 1000);
+        let mut pacing = Pacing::new(64 << 20, 1024 << 20, 1000);
         assert_eq!(pacing.decide(situation(768, 700)), Decision::Seal);
-        assert!(pacing.throttles(768 << 20));
+        assert!(pacing.is_sustained());
         assert_eq!(pacing.decide(situation(90, 900)), Decision::Seal);
-        assert!(!pacing.throttles(90 << 20));
         assert_eq!(pacing.decide(situation(60, 1000)), Decision::Defer);
         assert_eq!(pacing.decide(situation(100, 1100)), Decision::Seal);
         assert_eq!(pacing.decide(situation(60, 1101)), Decision::Wait);
@@ -126,7 +116,7 @@ mod tests {
 
     #[test]
     fn many_small_slices_and_a_full_wal_do_not_wait() {
-        let mut pacing = Pacing::new(64 << 20, 1024 << 20, 96 << 20, 1000);
+        let mut pacing = Pacing::new(64 << 20, 1024 << 20, 1000);
         let slices = Situation {
             unsealed_entries: 1000,
             full_blocks: 50,

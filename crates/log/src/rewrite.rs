@@ -62,6 +62,8 @@ pub(crate) fn rewrite(
     let disk = core.disk();
     let mode = if disk.direct { Mode::Direct } else { Mode::Buffered };
     let mut writer = Writer::create(&*disk.storage, id, mode)?;
+    let kept = pieces.iter().filter(|piece| !piece.is_trimmed);
+    writer.reserve(kept.map(|piece| u64::from(piece.entry.length)).sum())?;
     for group in pieces.chunk_by(|a, b| a.entry.log == b.entry.log) {
         let log = group[0].entry.log;
         writer.begin_extent(log.0);
@@ -75,6 +77,7 @@ pub(crate) fn rewrite(
             if !piece.is_trimmed {
                 writer.push(batches)?;
             }
+            disk.gate.progress(batches.len() as u64);
         }
     }
     for log in &changed {

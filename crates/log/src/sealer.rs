@@ -101,19 +101,19 @@ impl Sealer {
             }
             let done = match self.wait(core, disk) {
                 Work::Seal => self.seal(core, disk),
-                Work::Reclaim => self.reclaim(core, disk).map(|()| 0),
+                Work::Reclaim => self.reclaim(core, disk),
                 Work::Stop => return,
             };
             match done {
-                Ok(bytes) => {
+                Ok(()) => {
                     self.was_full = false;
                     core.set_disk_full(FullFor::Segments, false);
-                    let unsealed_bytes = core.counters.unsealed_bytes.load(Ordering::Relaxed);
-                    disk.wal.sealed(bytes, self.pacing.throttles(unsealed_bytes));
                 }
                 Err(error) if error.is_full_disk() => {
                     self.was_full = true;
                     core.set_disk_full(FullFor::Segments, true);
+                    // What frees space has to be written first.
+                    disk.gate.hold(false);
                     if disk.seal.wait_for_space(FULL_DISK_RETRY) {
                         return;
                     }
@@ -143,6 +143,7 @@ impl Sealer {
                 exhausted: disk.wal.is_exhausted(),
             };
             let decision = self.pacing.decide(situation);
+            disk.gate.hold(self.pacing.is_sustained() && !self.was_full);
             if decision == Decision::Seal || self.written.is_some() || self.was_full {
                 return Work::Seal;
             }
@@ -165,14 +166,14 @@ impl Sealer {
         }
     }
 
-    /// Seals one span, and says how many bytes it had.
-    fn seal(&mut self, core: &Core, disk: &Disk) -> Result<u64, Error> {
+    /// Seals one span.
+    fn seal(&mut self, core: &Core, disk: &Disk) -> Result<(), Error> {
         let dead = dead_segments(core, disk);
         let span = match self.written.take() {
             Some(span) => span,
             None => match self.write(core, disk, &dead)? {
                 Some(span) => span,
-                None => return Ok(0),
+                None => return Ok(()),
             },
         };
         let dead = self.without_producers(dead);
@@ -193,13 +194,14 @@ impl Sealer {
         };
         core.evict(&gone);
         drop(gone);
-        let bytes = span.blocks.iter().map(|block| block.payload_bytes).sum();
+        disk.gate
+            .sealed(span.blocks.iter().map(|block| block.payload_bytes).sum());
         let last_lsn = span.source.last_lsn;
         drop(span);
         disk.wal.recycle(last_lsn);
         disk.count(&core.counters);
         self.free_meta(core, disk);
-        Ok(bytes)
+        Ok(())
     }
 
     /// Writes the segment of the next span. `None` where nothing is unsealed.
@@ -222,6 +224,7 @@ impl Sealer {
         if written.is_err() {
             // It takes space, and after a flush that failed neither its bytes nor its name would ever be durable.
             let _ = disk.storage.remove(&id.path());
+            disk.gate.sealed(0);
         }
         let footer = written?;
         let mut publisher = lock(&disk.publisher);

@@ -164,17 +164,7 @@ pub(crate) struct Ring {
     wanted_bytes: u64,
     /// Segments hold the blocks up to here.
     sealed_lsn: u64,
-    pace: Pace,
     closing: bool,
-}
-
-/// How fast files are handed out.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Pace {
-    #[default]
-    Free,
-    /// One file for every two that were sealed; so many bytes were sealed since the last one.
-    Earned { sealed_bytes: u64 },
 }
 
 struct Current {
@@ -223,9 +213,6 @@ impl Ring {
 
     fn take_free(&mut self, bytes: u64) -> Option<Arc<WalFile>> {
         let at = self.free.iter().position(|file| file.bytes >= bytes)?;
-        if let Pace::Earned { sealed_bytes } = &mut self.pace {
-            *sealed_bytes = sealed_bytes.checked_sub(2 * self.free[at].bytes)?;
-        }
         Some(self.free.swap_remove(at))
     }
 }
@@ -330,32 +317,11 @@ impl Wal {
         self.changed.notify_all();
     }
 
-    /// A span of so many bytes was sealed. While `throttled`, a file has to be earned by sealing two.
-    pub(crate) fn sealed(&self, bytes: u64, throttled: bool) {
-        let mut ring = lock(&self.ring);
-        ring.pace = match (throttled, ring.pace) {
-            (false, _) => Pace::Free,
-            (true, Pace::Free) => Pace::Earned { sealed_bytes: bytes },
-            (true, Pace::Earned { sealed_bytes }) => Pace::Earned {
-                sealed_bytes: sealed_bytes + bytes,
-            },
-        };
-        self.changed.notify_all();
-    }
-
     /// Whether there may not be another file before something is sealed.
     pub(crate) fn is_exhausted(&self) -> bool {
         let ring = lock(&self.ring);
-        if let Some(file) = ring
-            .free
-            .iter()
-            .find(|file| file.bytes >= ring.wanted_bytes.max(FILE_BYTES_MIN))
-        {
-            let has_to_earn_it =
-                matches!(ring.pace, Pace::Earned { sealed_bytes } if sealed_bytes < 2 * file.bytes);
-            return ring.wanted_bytes > 0 && has_to_earn_it;
-        }
-        ring.bytes_total + self.limits.file_bytes.max(ring.wanted_bytes) > self.limits.bytes_max
+        let has_free = ring.has_free(ring.wanted_bytes.max(FILE_BYTES_MIN));
+        !has_free && ring.bytes_total + self.limits.file_bytes.max(ring.wanted_bytes) > self.limits.bytes_max
     }
 
     pub(crate) fn bytes_total(&self) -> u64 {
