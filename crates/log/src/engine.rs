@@ -55,7 +55,7 @@ pub struct Engine {
 impl Engine {
     /// An engine that keeps everything in memory and nothing after its end.
     pub fn memory(environment: Environment, options: Options) -> Engine {
-        let mut sequencer = Sequencer::new(1);
+        let mut sequencer = Sequencer::new(1, 0);
         let mut views = HashMap::new();
         for log in [LogId::META, LogId::DEFINITIONS] {
             let view = Arc::new(View::new(log, 0, 0));
@@ -327,7 +327,7 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
         footers,
     } = opened;
     let first_lsn = recovered.incarnation.first_lsn;
-    let mut sequencer = Sequencer::new(first_lsn);
+    let mut sequencer = Sequencer::new(first_lsn, limits.file_bytes);
     for RecoveredHead {
         log,
         start,

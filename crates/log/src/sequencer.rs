@@ -19,7 +19,8 @@ use crate::producers::{Check, Producers, Sequenced};
 use crate::stored::StoredBlock;
 use crate::view::{Raised, TailExtent, View};
 
-/// A block that has gathered this much is complete: longer ones would not be written faster, only later.
+/// A block that has gathered this much is complete: longer ones would not be written faster, only later. Where a WAL file
+/// is small, less is complete, since a block lies within one file.
 pub(crate) const BLOCK_BYTES_TARGET: usize = 1024 * 1024;
 /// A second flush beside a running one pays when it has this much to carry; less waits for the running one.
 const SECOND_LANE_BYTES_MIN: usize = 256 * 1024;
@@ -29,6 +30,8 @@ const SECOND_LANE_ITEMS_BUSY: usize = 16;
 pub(crate) struct Sequencer {
     heads: HashMap<LogId, Head>,
     gathering: VecDeque<Gathering>,
+    /// At most [`BLOCK_BYTES_TARGET`].
+    block_bytes: usize,
     next_lsn: u64,
     lanes_busy: usize,
     /// Batches in the block that a lane took last.
@@ -109,10 +112,13 @@ pub(crate) enum Take {
 }
 
 impl Sequencer {
-    pub(crate) fn new(next_lsn: u64) -> Sequencer {
+    /// For WAL files of so many bytes.
+    pub(crate) fn new(next_lsn: u64, wal_file_bytes: u64) -> Sequencer {
         Sequencer {
             heads: HashMap::new(),
             gathering: VecDeque::new(),
+            // The directory of a block of small batches takes nearly as much as these.
+            block_bytes: BLOCK_BYTES_TARGET.min(wal_file_bytes as usize / 2),
             next_lsn,
             lanes_busy: 0,
             taken_items: 0,
@@ -305,7 +311,7 @@ impl Sequencer {
             return;
         }
         let room = |gathering: &Gathering| {
-            gathering.items.is_empty() || gathering.bytes + frame_bytes <= BLOCK_BYTES_TARGET
+            gathering.items.is_empty() || gathering.bytes + frame_bytes <= self.block_bytes
         };
         if !self.gathering.back().is_some_and(room) {
             self.gathering.push_back(Gathering::new(self.next_lsn));
