@@ -8,8 +8,8 @@ use crate::lock::lock;
 
 /// How often `durability = "os"` flushes.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
-/// How often it is tried again to create a file while the disk is full.
-const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
+/// How often a full disk is looked at again.
+pub(crate) const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
 
 /// Keeps a free WAL file ahead of the lanes. A full disk is no failure: producers are refused until there is space.
 pub(crate) fn prepare(core: &Core, disk: &Disk) {

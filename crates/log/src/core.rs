@@ -5,7 +5,7 @@
 //! turn are held shortly.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub(crate) struct Disk {
     pub(crate) publisher: Mutex<Publisher>,
     /// Producers are refused where less than this is free.
     pub(crate) reserve_bytes: u64,
+    /// The system said how much is free when it was asked last.
+    pub(crate) space_known: AtomicBool,
     /// What there was no space for when it was tried last.
     pub(crate) full_for: Mutex<Vec<FullFor>>,
     /// Blocks up to here are durable.
@@ -104,14 +106,14 @@ pub(crate) struct SealSignal {
 
 #[derive(Default)]
 pub(crate) struct SealState {
-    pub(crate) wanted: bool,
     pub(crate) reclaim: bool,
     pub(crate) closing: bool,
 }
 
 impl SealSignal {
     pub(crate) fn want(&self) {
-        lock(&self.state).wanted = true;
+        // The thread decides with the lock held: it sees what is wanted, or waits already.
+        drop(lock(&self.state));
         self.changed.notify_all();
     }
 
@@ -325,8 +327,15 @@ impl Core {
             // The end does not wait for space.
             self.disk().release_lanes();
         }
+        drop(causes);
         if is_full {
-            tracing::error!("the disk is full: producers are refused until space is freed");
+            let disk = self.disk();
+            tracing::error!(
+                directory = disk.storage.place(),
+                free_bytes = disk.storage.space().ok().map(|space| space.free_bytes),
+                needed_bytes = disk.enough_bytes(),
+                "the disk is full: producers are refused until space is freed"
+            );
         } else {
             tracing::info!("the disk has space again: producers are accepted");
         }
@@ -366,6 +375,11 @@ impl Core {
 }
 
 impl Disk {
+    /// As much has to be free before producers that were refused are taken again.
+    pub(crate) fn enough_bytes(&self) -> u64 {
+        self.reserve_bytes / 4 * 5
+    }
+
     /// Lanes wait for nothing any more: no file, no sealing.
     pub(crate) fn release_lanes(&self) {
         self.wal.close();

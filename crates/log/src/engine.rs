@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::thread::JoinHandle;
 
@@ -42,14 +42,19 @@ const WAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 const WAL_SPACE_DIVISOR: u64 = 8;
 /// The WAL has at least this many files: one that is written, one ahead, and others that are being sealed.
 const WAL_FILES_MIN: u64 = 4;
-/// How the threads of lanes are named; they end before the others.
-const LANE: &str = "wal-lane";
 
 /// The log engine. Clones are handles of the same engine.
 #[derive(Clone)]
 pub struct Engine {
     core: Arc<Core>,
-    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    threads: Arc<Mutex<Threads>>,
+}
+
+#[derive(Default)]
+struct Threads {
+    /// They end before the others, which make room for them.
+    lanes: Vec<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
 }
 
 impl Engine {
@@ -242,10 +247,7 @@ impl Engine {
             disk.release_lanes();
         }
         self.core.work.notify_all();
-        let threads = std::mem::take(&mut *lock(&self.threads));
-        let (lanes, others): (Vec<_>, Vec<_>) = threads
-            .into_iter()
-            .partition(|thread| thread.thread().name().is_some_and(|name| name.starts_with(LANE)));
+        let Threads { lanes, others } = std::mem::take(&mut *lock(&self.threads));
         lanes
             .into_iter()
             .for_each(|thread| thread.join().unwrap_or_else(|_| abort()));
@@ -307,6 +309,12 @@ fn wal_limits(storage: &dyn Storage, options: &Options) -> Result<Limits, OpenEr
     })
 }
 
+/// What producers leave free: a segment and a WAL file, each while the one before it is still there.
+fn reserve_bytes(options: &Options, limits: &Limits) -> u64 {
+    let default = 2 * (options.segment_bytes.min(limits.bytes_max) + limits.file_bytes);
+    options.reserve_bytes.unwrap_or(default)
+}
+
 /// What the engine opens its files with.
 struct Opened {
     storage: Arc<dyn Storage>,
@@ -366,7 +374,8 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
             written: BTreeMap::new(),
             meta: recovered.meta,
         }),
-        reserve_bytes: 2 * (options.segment_bytes.min(limits.bytes_max) + limits.file_bytes),
+        reserve_bytes: reserve_bytes(&options, &limits),
+        space_known: AtomicBool::new(true),
         full_for: Mutex::default(),
         published_lsn: AtomicU64::new(first_lsn - 1),
         data_lsn: AtomicU64::new(recovered.data_lsn),
@@ -381,33 +390,31 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
         Some(disk),
     ));
     core.count_recovered(recovered.quarantined);
-    let threads = spawn_threads(&core, sealer, wal_mode);
     Engine {
+        threads: Arc::new(Mutex::new(spawn_threads(&core, sealer, wal_mode))),
         core,
-        threads: Arc::new(Mutex::new(threads)),
     }
 }
 
-fn spawn_threads(core: &Arc<Core>, sealer: Sealer, wal_mode: WalMode) -> Vec<JoinHandle<()>> {
-    let mut threads: Vec<_> = (0..LANES)
-        .map(|lane| {
-            spawn(core, format!("{LANE}-{lane}"), move |core| {
-                lane::run(core, core.disk(), lane)
-            })
+fn spawn_threads(core: &Arc<Core>, sealer: Sealer, wal_mode: WalMode) -> Threads {
+    let lane = |lane| {
+        spawn(core, format!("wal-lane-{lane}"), move |core| {
+            lane::run(core, core.disk(), lane)
         })
-        .collect();
-    threads.push(spawn(core, "wal-prepare".into(), |core| {
-        background::prepare(core, core.disk())
-    }));
-    threads.push(spawn(core, "sealer".into(), move |core| {
-        sealer.run(core, core.disk())
-    }));
+    };
+    let lanes = (0..LANES).map(lane).collect();
+    let mut others = vec![
+        spawn(core, "wal-prepare".into(), |core| {
+            background::prepare(core, core.disk())
+        }),
+        spawn(core, "sealer".into(), move |core| sealer.run(core, core.disk())),
+    ];
     if wal_mode == WalMode::Unflushed {
-        threads.push(spawn(core, "wal-flush".into(), |core| {
+        others.push(spawn(core, "wal-flush".into(), |core| {
             background::flush(core, core.disk())
         }));
     }
-    threads
+    Threads { lanes, others }
 }
 
 /// A thread of the engine. If it panics, shared state may be half changed, so the process ends.

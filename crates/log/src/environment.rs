@@ -43,6 +43,9 @@ pub struct Options {
     pub cache_bytes: usize,
     /// An idle producer is forgotten after this time, in milliseconds.
     pub producer_expiry_ms: i64,
+    /// Bytes that producers leave free on the disk, so that sealing and reclaiming go on when they are refused. Absent:
+    /// twice a segment and a WAL file. 0 is for an engine that only looks.
+    pub reserve_bytes: Option<u64>,
 }
 
 impl Default for Options {
@@ -56,6 +59,7 @@ impl Default for Options {
             segment_bytes: 64 * MIB,
             cache_bytes: 192 * MIB as usize,
             producer_expiry_ms: 24 * 60 * 60 * 1000,
+            reserve_bytes: None,
         }
     }
 }

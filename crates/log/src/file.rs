@@ -47,6 +47,8 @@ pub struct Space {
 ///
 /// A created, renamed or removed name survives a power failure only after [`Storage::sync_dir`] of its directory.
 pub trait Storage: Send + Sync {
+    /// What people call the directory, for messages.
+    fn place(&self) -> String;
     fn open(&self, path: &str, mode: Mode, existence: Existence) -> io::Result<Arc<dyn File>>;
     /// Names (not paths) in `dir`, sorted; `""` is the data directory itself.
     fn list(&self, dir: &str) -> io::Result<Vec<String>>;

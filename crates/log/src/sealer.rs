@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::background::is_full_disk;
+use crate::background::{FULL_DISK_RETRY, is_full_disk};
 use crate::catalog;
 use crate::checkpoint::Checkpointer;
 use crate::core::{Core, Disk, FullFor};
@@ -26,8 +26,6 @@ use crate::view::{SealedExtent, View};
 pub(crate) const ENTRIES_MAX: usize = 256 * 1024;
 /// How soon a deferred sealing is looked at again.
 const DEFER: Duration = Duration::from_millis(50);
-/// How often a full disk is looked at again.
-const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Sealer {
     pub(crate) checkpointer: Checkpointer,
@@ -96,9 +94,7 @@ impl Sealer {
     /// Runs until the engine is closed or a flush fails.
     pub(crate) fn run(mut self, core: &Core, disk: &Disk) {
         loop {
-            if let Err(error) = check_reserve(core, disk) {
-                return core.fail(&format!("asking for free space: {error}"));
-            }
+            check_reserve(core, disk);
             let done = match self.wait(core, disk) {
                 Work::Seal => self.seal(core, disk),
                 Work::Reclaim => self.reclaim(core, disk),
@@ -318,15 +314,25 @@ impl Sealer {
 }
 
 /// Refuses producers before the disk is full, so that there is space for sealing and reclaiming.
-fn check_reserve(core: &Core, disk: &Disk) -> io::Result<()> {
-    let free_bytes = disk.storage.space()?.free_bytes;
+fn check_reserve(core: &Core, disk: &Disk) {
+    let free_bytes = match disk.storage.space() {
+        Ok(space) => space.free_bytes,
+        Err(error) => {
+            // A disk that is full still says so to whoever writes.
+            if disk.space_known.swap(false, Ordering::Relaxed) {
+                let directory = disk.storage.place();
+                tracing::warn!(%error, directory, "free space is not known: producers are not refused before the disk is full");
+            }
+            return;
+        }
+    };
+    disk.space_known.store(true, Ordering::Relaxed);
     let was_full = lock(&disk.full_for).contains(&FullFor::Producers);
     let wanted_bytes = match was_full {
-        true => disk.reserve_bytes / 4 * 5,
+        true => disk.enough_bytes(),
         false => disk.reserve_bytes,
     };
     core.set_disk_full(FullFor::Producers, free_bytes < wanted_bytes);
-    Ok(())
 }
 
 /// Makes the segment readable.

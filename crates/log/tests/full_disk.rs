@@ -138,3 +138,19 @@ fn a_full_disk_is_opened_and_read_and_freed() {
         .unwrap();
     engine.close();
 }
+
+#[test]
+fn the_reserve_is_what_the_options_say() {
+    for (reserve_bytes, full) in [(None, 0), (Some(3 << 20), 0), (Some(16 << 20), 1), (Some(0), 0)] {
+        let recorder = Recorder::new();
+        recorder.set_total_bytes(8 << 20);
+        let options = Options {
+            reserve_bytes,
+            ..tiny()
+        };
+        let engine = Engine::open(Arc::new(recorder), environment(), options).unwrap();
+        until("free space was asked for", || engine.stats().disk_full == full);
+        engine.close();
+        assert_eq!(engine.stats().disk_full, full, "{reserve_bytes:?}");
+    }
+}

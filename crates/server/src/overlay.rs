@@ -78,6 +78,10 @@ impl Overlay {
 }
 
 impl Storage for Overlay {
+    fn place(&self) -> String {
+        self.disk.place()
+    }
+
     fn open(&self, path: &str, _mode: Mode, existence: Existence) -> io::Result<Arc<dyn File>> {
         let mut names = lock(&self.names);
         match (self.find(&mut names, path), existence) {

@@ -91,6 +91,10 @@ impl Disk {
 }
 
 impl Storage for Disk {
+    fn place(&self) -> String {
+        self.directory.display().to_string()
+    }
+
     fn open(&self, path: &str, mode: Mode, existence: Existence) -> io::Result<Arc<dyn File>> {
         Ok(Arc::new(self.open_file(path, mode, existence)?))
     }

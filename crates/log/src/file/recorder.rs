@@ -192,6 +192,10 @@ impl Shared {
 }
 
 impl Storage for Recorder {
+    fn place(&self) -> String {
+        "memory".to_owned()
+    }
+
     fn open(&self, path: &str, mode: Mode, existence: Existence) -> io::Result<Arc<dyn File>> {
         let inode = self
             .shared
