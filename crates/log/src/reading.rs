@@ -11,7 +11,7 @@ use crate::frame::{Bounds, LogId, Read, ReadError, Seek};
 use crate::lock::read;
 use crate::segment::{self, Segment};
 use crate::stored::{Place, Slice};
-use crate::view::{SealedExtent, Source, TailExtent, View};
+use crate::view::{Located, SealedExtent, Source, TailExtent, View};
 
 /// Reads that go to the disk at once; what is over this waits its turn, so that readers of old data leave the disk to
 /// producers.
@@ -58,7 +58,7 @@ pub(crate) async fn read_log(
     let view = core.view(log).ok_or(ReadError::UnknownLog(log))?;
     let mut at = from;
     loop {
-        let (bounds, source) = view.locate(at, max_bytes)?;
+        let Located { bounds, source, to } = view.locate(at, max_bytes)?;
         let fetch = match source {
             Source::Nothing => return Ok(Found::default().at(bounds)),
             Source::Sealed(extent) => Fetch::Sealed(extent),
@@ -69,7 +69,12 @@ pub(crate) async fn read_log(
             },
         };
         let next_offset = fetch.next_offset();
-        let Some(found) = from_disk(core, &view, fetch, at, max_bytes).await? else {
+        let wanted = Wanted {
+            from: at,
+            to,
+            max_bytes,
+        };
+        let Some(found) = from_disk(core, &view, fetch, wanted).await? else {
             // The segment was removed since it was located, so the view locates the offset elsewhere or refuses it.
             continue;
         };
@@ -77,7 +82,7 @@ pub(crate) async fn read_log(
             return Ok(found.at(bounds));
         }
         // Nothing is left between here and the end of what was read: offsets have holes.
-        at = next_offset.max(at.saturating_add(1));
+        at = next_offset.min(to).max(at.saturating_add(1));
     }
 }
 
@@ -151,17 +156,26 @@ fn within(bytes: &[u8], from: i64, max_bytes: usize, at_least_one: bool) -> (std
     (start..end, end == bytes.len())
 }
 
+/// Whole batches from the one that contains `from`, none of which begins at `to` or behind.
+#[derive(Clone, Copy)]
+struct Wanted {
+    from: i64,
+    to: i64,
+    max_bytes: usize,
+}
+
 async fn from_disk(
     core: &Arc<Core>,
     view: &Arc<View>,
     fetch: Fetch,
-    from: i64,
-    max_bytes: usize,
+    wanted: Wanted,
 ) -> Result<Option<Found>, ReadError> {
     let (task_core, view) = (core.clone(), view.clone());
+    let Wanted { from, to, max_bytes } = wanted;
     blocking(core, move || {
         let mut found = Found::default();
         match fetch {
+            // Of these slices none begins at what is quarantined or behind it.
             Fetch::Wal(slices) => {
                 for (place, extent) in slices {
                     if !found.take(&read_wal(&task_core, &view, &place, &extent)?, from, max_bytes) {
@@ -176,12 +190,23 @@ async fn from_disk(
                 let batches = segment
                     .read(&stored, from, max_bytes)
                     .map_err(|error| segment_error(&task_core, &view, error))?;
-                found.take(&batches, from, max_bytes);
+                found.take(&before(batches, to), from, max_bytes);
             }
         }
         Ok(Some(found))
     })
     .await
+}
+
+/// The batches that begin before an offset.
+fn before(batches: Bytes, to: i64) -> Bytes {
+    if to == i64::MAX {
+        return batches;
+    }
+    let headers = Batches::new(&batches).map_while(Result::ok);
+    let kept = headers.take_while(|(header, _)| header.base_offset < to);
+    let length: usize = kept.map(|(_, batch)| batch.len()).sum();
+    batches.slice(..length)
 }
 
 /// Runs a read on a blocking thread, a limited number of them at once.
@@ -298,7 +323,9 @@ async fn max_timestamp(
             let mut at = start;
             timestamp = i64::MIN;
             while at < next_offset {
-                let read = read_log(core, log, at, SCAN_BYTES).await?;
+                let Some(read) = read_past_damage(core, log, at, next_offset).await? else {
+                    break;
+                };
                 let batches = read.slices.iter().flat_map(|slice| Batches::new(slice));
                 let headers = batches.map_while(Result::ok).map(|(header, _)| header);
                 let Some(end) = headers
@@ -335,6 +362,23 @@ async fn find_sealed(
     .await
 }
 
+/// Reads from an offset, or from behind what is damaged there: a search finds what is left. `None` where that is beyond
+/// `to`.
+async fn read_past_damage(
+    core: &Arc<Core>,
+    log: LogId,
+    mut from: i64,
+    to: i64,
+) -> Result<Option<Read>, ReadError> {
+    while from < to {
+        match read_log(core, log, from, SCAN_BYTES).await {
+            Err(ReadError::Damaged { next_offset, .. }) if next_offset > from => from = next_offset,
+            read => return read.map(Some),
+        }
+    }
+    Ok(None)
+}
+
 /// Looks at every batch between two offsets.
 async fn scan(
     core: &Arc<Core>,
@@ -345,7 +389,9 @@ async fn scan(
 ) -> Result<Option<Bytes>, ReadError> {
     let mut at = from;
     while at < to {
-        let read = read_log(core, log, at, SCAN_BYTES).await?;
+        let Some(read) = read_past_damage(core, log, at, to).await? else {
+            break;
+        };
         for slice in &read.slices {
             if let Some(batch) = first_at(slice, from, timestamp) {
                 return Ok(Some(batch));

@@ -299,7 +299,7 @@ fn serve(
     // What recovery read may be in the page cache alone; readers must not see what the next crash takes back.
     full.iter().try_for_each(|(file, _)| file.sync())?;
     let free = free_files(means.storage, scan, &full)?;
-    let quarantined = quarantine_holes(&views, &damages) + base.losses + lost_blocks(&damages);
+    let named = quarantine_sealed(&views, &base.segments)? + quarantine_holes(&mut meta, &views, &damages);
     let heads = build_heads(&mut meta, &views, &mut producers, unknown_loss);
     let has_losses = unknown_loss || base.losses > 0 || holes(&views[&LogId::META]).next().is_some();
     skip_ids(&mut meta, has_losses);
@@ -335,7 +335,7 @@ fn serve(
         incarnation,
         data_lsn,
         recorded_lsn,
-        quarantined,
+        quarantined: named + base.losses + lost_blocks(&damages),
     })
 }
 
@@ -483,13 +483,30 @@ fn free_files(
     Ok(whole)
 }
 
+/// Quarantines what segments name as missing.
+fn quarantine_sealed(views: &HashMap<LogId, Arc<View>>, segments: &[Segment]) -> Result<u64, OpenError> {
+    let mut count = 0;
+    for segment in segments {
+        for hole in base::holes(segment)? {
+            let view = views.get(&LogId(hole.log));
+            let is_news = view.is_some_and(|view| {
+                hole.next_offset > view.bounds().start && view.quarantine(hole.first_offset, hole.next_offset)
+            });
+            count += u64::from(is_news);
+        }
+    }
+    Ok(count)
+}
+
 /// Quarantines what is missing between two stretches of a log: nothing leaves holes yet but damage.
-fn quarantine_holes(views: &HashMap<LogId, Arc<View>>, damages: &[Damage]) -> u64 {
+fn quarantine_holes(meta: &mut Meta, views: &HashMap<LogId, Arc<View>>, damages: &[Damage]) -> u64 {
     for damage in damages {
         if let DamagedPart::Slice(entry) = &damage.what
             && let Some(view) = views.get(&entry.log)
         {
             view.raise_end(entry.next_offset);
+            // Where it was the end of the log, nothing else tells it when the WAL is written over.
+            meta.note_next_offset(entry.log, entry.next_offset);
         }
     }
     let mut count = 0;
@@ -501,8 +518,7 @@ fn quarantine_holes(views: &HashMap<LogId, Arc<View>>, damages: &[Damage]) -> u6
                 next_offset,
                 "acknowledged data is missing; quarantined"
             );
-            view.quarantine(first_offset, next_offset);
-            count += 1;
+            count += u64::from(view.quarantine(first_offset, next_offset));
         }
     }
     count

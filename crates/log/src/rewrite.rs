@@ -14,7 +14,7 @@ use crate::core::Core;
 use crate::file::Mode;
 use crate::frame::LogId;
 use crate::producers::Producers;
-use crate::segment::{Footer, SegmentId, Source, Writer};
+use crate::segment::{Footer, Hole, SegmentId, Source, Writer};
 use crate::stored::{Loaded, StoredBlock};
 
 /// The windows of idempotent producers as of what is sealed, and the segment that holds them last.
@@ -79,6 +79,7 @@ pub(crate) fn rewrite(
             }
             disk.gate.progress(batches.len() as u64);
         }
+        name_holes(core, &mut writer, group[0].entry);
     }
     for log in &changed {
         if let Some(sealed) = producers.0.get(log) {
@@ -88,6 +89,19 @@ pub(crate) fn rewrite(
     let footer = writer.finish(source)?;
     changed.iter().for_each(|log| producers.set_segment(*log, id));
     Ok(Some(footer))
+}
+
+/// Names what was found damaged of a log since its first batch here: nothing else tells it when the WAL is written over.
+fn name_holes(core: &Core, writer: &mut Writer<'_>, first: &Entry) {
+    let view = core.view(first.log);
+    let holes = view.map(|view| view.holes_from(first.first_offset));
+    for (first_offset, next_offset) in holes.unwrap_or_default() {
+        writer.hole(Hole {
+            log: first.log.0,
+            first_offset,
+            next_offset,
+        });
+    }
 }
 
 impl SealedProducers {

@@ -123,6 +123,14 @@ pub struct Extent {
     index: ChunkRange,
 }
 
+/// Offsets of one log that were given to records which were damaged before they were sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    pub log: u64,
+    pub first_offset: i64,
+    pub next_offset: i64,
+}
+
 /// A run of entries in the section of chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ChunkRange {

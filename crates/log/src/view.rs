@@ -51,6 +51,14 @@ pub(crate) struct SealedExtent {
     pub(crate) max_timestamp: i64,
 }
 
+/// What is to be read, as of now.
+pub(crate) struct Located {
+    pub(crate) bounds: Bounds,
+    pub(crate) source: Source,
+    /// What begins here or behind is not for this read: it would step over offsets that are quarantined.
+    pub(crate) to: i64,
+}
+
 /// Where a read finds its first batch, and where it goes on.
 pub(crate) enum Source {
     /// Consecutive slices of blocks; the first contains the offset.
@@ -173,6 +181,15 @@ impl View {
         true
     }
 
+    /// What is quarantined from an offset on.
+    pub(crate) fn holes_from(&self, offset: i64) -> Vec<(i64, i64)> {
+        let quarantined = &lock(&self.state).quarantined;
+        let holes = quarantined
+            .iter()
+            .filter(|(first_offset, _)| *first_offset >= offset);
+        holes.copied().collect()
+    }
+
     /// A segment now holds this stretch.
     pub(crate) fn sealed(&self, extent: SealedExtent) {
         let mut state = lock(&self.state);
@@ -212,7 +229,7 @@ impl View {
     }
 
     /// Where `from` is to be read. `bytes_max` bounds how many slices are worth collecting.
-    pub(crate) fn locate(&self, from: i64, bytes_max: usize) -> Result<(Bounds, Source), ReadError> {
+    pub(crate) fn locate(&self, from: i64, bytes_max: usize) -> Result<Located, ReadError> {
         let state = lock(&self.state);
         let bounds = Bounds {
             start: state.start,
@@ -236,6 +253,7 @@ impl View {
                 next_offset,
             });
         }
+        let to = state.next_hole(from);
         let at = state.tail.partition_point(|extent| extent.next_offset <= from);
         let tail = state.tail.get(at);
         let sealed = state
@@ -250,9 +268,9 @@ impl View {
             {
                 Source::Sealed(*sealed)
             }
-            (Some(_), _) => Source::Tail(state.tail_slices(at, bytes_max)),
+            (Some(_), _) => Source::Tail(state.tail_slices(at, to, bytes_max)),
         };
-        Ok((bounds, source))
+        Ok(Located { bounds, source, to })
     }
 
     /// Candidates for a search by time, oldest first: sealed extents, then what only the tail holds.
@@ -312,10 +330,19 @@ impl View {
 }
 
 impl State {
-    fn tail_slices(&self, at: usize, bytes_max: usize) -> Vec<TailExtent> {
+    /// The first offset behind `from` that is quarantined.
+    fn next_hole(&self, from: i64) -> i64 {
+        let mut firsts = self.quarantined.iter().map(|(first_offset, _)| *first_offset);
+        firsts
+            .find(|first_offset| *first_offset > from)
+            .unwrap_or(i64::MAX)
+    }
+
+    fn tail_slices(&self, at: usize, to: i64, bytes_max: usize) -> Vec<TailExtent> {
         let mut bytes = 0;
         let mut slices: Vec<TailExtent> = Vec::new();
-        for extent in self.tail.range(at..) {
+        let extents = self.tail.range(at..);
+        for extent in extents.take_while(|extent| extent.first_offset < to) {
             slices.push(extent.clone());
             bytes += extent.length as usize;
             if bytes >= bytes_max {

@@ -8,7 +8,7 @@ use crate::frame::LogId;
 use crate::meta::{self, Meta};
 use crate::producers::Producers;
 use crate::rewrite::SealedProducers;
-use crate::segment::{self, Extent, Segment, SegmentId};
+use crate::segment::{self, Extent, Hole, Segment, SegmentId};
 
 /// What the directory of segments holds.
 #[derive(Default)]
@@ -123,6 +123,9 @@ impl Base {
         for extent in segment.extents() {
             self.meta.note_next_offset(LogId(extent.log), extent.next_offset);
         }
+        for hole in holes(segment)? {
+            self.meta.note_next_offset(LogId(hole.log), hole.next_offset);
+        }
         let meta = &mut self.meta;
         meta.sealed_lsn = meta.sealed_lsn.max(segment.footer().source.last_lsn);
         meta.next_segment = meta.next_segment.max(segment.id().0.saturating_add(1));
@@ -182,5 +185,17 @@ impl Base {
             }
         }
         Ok(producers)
+    }
+}
+
+/// What a segment names as missing.
+pub(super) fn holes(segment: &Segment) -> Result<Vec<Hole>, OpenError> {
+    match segment.holes() {
+        Ok(holes) => Ok(holes),
+        Err(segment::Error::Io { source, .. }) => Err(OpenError::Io(source)),
+        Err(error) => {
+            tracing::error!(%error, "what this segment names as missing cannot be read");
+            Ok(Vec::new())
+        }
     }
 }

@@ -22,7 +22,7 @@ use super::cache::OpenId;
 use super::header::{HEADER_LEN, Header, Section};
 use super::run::{ChunkRun, cut};
 use super::sections::{self, CHUNK_LEN, Chunk};
-use super::{Error, Extent, Footer, FooterCache, SegmentId};
+use super::{Error, Extent, Footer, FooterCache, Hole, SegmentId};
 use crate::file::aligned::{AlignedBuffer, BufferPool};
 use crate::file::{Existence, File, Mode, Storage};
 
@@ -162,20 +162,28 @@ impl Segment {
 
     /// The idempotent producers' windows of each log as they were handed to the writer, in ascending order of log ids.
     pub fn producers(&self) -> Result<Vec<(u64, Bytes)>, Error> {
-        let Some(section) = self
-            .header
-            .sections
-            .iter()
-            .find(|section| section.kind == sections::PRODUCERS)
-        else {
-            return Ok(Vec::new());
-        };
-        let segment = self.id();
-        let body = read_section(&*self.file, segment, section)?;
+        let body = self.section(sections::PRODUCERS)?;
         sections::decode_producers(body.into()).ok_or(Error::DamagedFooter {
-            segment,
+            segment: self.id(),
             what: "its section of producers is malformed",
         })
+    }
+
+    /// What was named as missing to the writer.
+    pub fn holes(&self) -> Result<Vec<Hole>, Error> {
+        sections::decode_holes(&self.section(sections::HOLES)?).ok_or(Error::DamagedFooter {
+            segment: self.id(),
+            what: "its section of holes is malformed",
+        })
+    }
+
+    /// The body of a section that may be missing, which is then empty.
+    fn section(&self, kind: u32) -> Result<Vec<u8>, Error> {
+        let mut sections = self.header.sections.iter();
+        match sections.find(|section| section.kind == kind) {
+            Some(section) => read_section(&*self.file, self.id(), section),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Reads the whole file and gives everything that is damaged, in the order of the file.

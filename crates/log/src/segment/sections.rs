@@ -26,6 +26,11 @@
 //! type 4, SOURCE: the span of the write-ahead log which was sealed here
 //!     0  8  first LSN
 //!     8  8  last LSN, included
+//!
+//! type 5, HOLES: what was acknowledged and is not here, since it was damaged before it was sealed
+//!     0  8  log id
+//!     8  8  first offset
+//!    16  8  next offset: one more than the last one
 //! ```
 
 #![cfg_attr(
@@ -42,12 +47,13 @@
 use bytes::{Buf, BufMut, Bytes};
 
 use super::header::HEADER_LEN;
-use super::{ChunkRange, Extent, Source};
+use super::{ChunkRange, Extent, Hole, Source};
 
 pub(super) const EXTENTS: u32 = 1;
 pub(super) const CHUNKS: u32 = 2;
 pub(super) const PRODUCERS: u32 = 3;
 pub(super) const SOURCE: u32 = 4;
+pub(super) const HOLES: u32 = 5;
 
 const EXTENT_LEN: usize = 60;
 pub(super) const CHUNK_LEN: usize = 28;
@@ -187,4 +193,31 @@ pub(super) fn decode_source(mut body: &[u8]) -> Option<Source> {
         first_lsn: body.try_get_u64_le().ok()?,
         last_lsn: body.try_get_u64_le().ok()?,
     })
+}
+
+pub(super) fn encode_holes(holes: &[Hole]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(holes.len().saturating_mul(24));
+    for hole in holes {
+        body.put_u64_le(hole.log);
+        body.put_i64_le(hole.first_offset);
+        body.put_i64_le(hole.next_offset);
+    }
+    body
+}
+
+/// All holes; `None` if one of them is none.
+pub(super) fn decode_holes(mut body: &[u8]) -> Option<Vec<Hole>> {
+    let mut holes = Vec::new();
+    while body.has_remaining() {
+        let hole = Hole {
+            log: body.try_get_u64_le().ok()?,
+            first_offset: body.try_get_i64_le().ok()?,
+            next_offset: body.try_get_i64_le().ok()?,
+        };
+        if hole.first_offset < 0 || hole.first_offset >= hole.next_offset {
+            return None;
+        }
+        holes.push(hole);
+    }
+    Some(holes)
 }
