@@ -40,7 +40,8 @@ impl Pacing {
     pub(crate) fn new(segment_bytes: u64, wal_bytes_max: u64, entries_max: usize) -> Pacing {
         Pacing {
             segment_bytes,
-            sustained_bytes: wal_bytes_max / 4 * 3,
+            // What is left lasts until the first file is free again.
+            sustained_bytes: wal_bytes_max / 8 * 7,
             entries_max,
             sustained: false,
             full_blocks_seen: 0,
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn load_that_outlasts_the_wal_is_sealed_as_it_comes() {
         let mut pacing = Pacing::new(64 << 20, 1024 << 20, 1000);
-        assert_eq!(pacing.decide(situation(768, 700)), Decision::Seal);
+        assert_eq!(pacing.decide(situation(896, 700)), Decision::Seal);
         assert!(pacing.is_sustained());
         assert_eq!(pacing.decide(situation(90, 900)), Decision::Seal);
         assert_eq!(pacing.decide(situation(60, 1000)), Decision::Defer);
