@@ -22,4 +22,17 @@ impl Broker {
         add(&self.counting().read_bytes, read.bytes as u64);
         Ok(read)
     }
+
+    /// Bytes that reading from an offset can give at most, counted in whole extents. Unlike reading it takes a time that
+    /// grows with the number of extents.
+    pub fn bytes_from(&self, topic: &Topic, partition: i32, from: i64) -> usize {
+        let extents = topic.log(partition).map(|log| self.engine().extents(log));
+        let ahead = extents
+            .iter()
+            .flatten()
+            .filter(|extent| extent.next_offset > from);
+        ahead.fold(0, |sum: usize, extent| {
+            sum.saturating_add(usize::try_from(extent.bytes).unwrap_or(usize::MAX))
+        })
+    }
 }

@@ -33,7 +33,7 @@ impl Default for Config {
             fetch_bytes_max: 55 * 1024 * 1024,
             fetch_sessions_max: 1000,
             stall_ms_max: 30_000,
-            drain_ms_max: 10_000,
+            drain_ms_max: 5000,
         }
     }
 }

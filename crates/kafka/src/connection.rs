@@ -237,6 +237,9 @@ impl<S: Stream> Connection<S> {
             if self.replies.running().is_some() {
                 // Most requests are answered without waiting, and then the next one can start.
                 self.release(cx)?;
+                if self.replies.running().is_some() {
+                    self.account.settle();
+                }
             }
         }
         Ok(dispatched)
@@ -329,5 +332,7 @@ fn decode(frame: &Bytes, bytes: usize) -> Result<Incoming, Closed> {
     }
 }
 
+#[cfg(test)]
+mod reader_tests;
 #[cfg(test)]
 mod tests;

@@ -58,6 +58,13 @@ impl Account {
         self.growing.is_some()
     }
 
+    /// Gives back what no request uses, before something is waited for that may take long.
+    pub(crate) fn settle(&mut self) {
+        if let Some(reservation) = &mut self.reservation {
+            reservation.shrink_to(self.used_bytes);
+        }
+    }
+
     pub(crate) fn give(&mut self, bytes: usize) {
         self.used_bytes = self.used_bytes.saturating_sub(bytes);
         let Some(reservation) = &mut self.reservation else {

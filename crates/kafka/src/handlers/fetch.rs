@@ -2,6 +2,7 @@
 //! those are looked at again that the log has signalled.
 
 mod poll;
+mod room;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use firth_kafka_codec::{
 };
 
 use self::poll::{Asked, Poll, Polled};
+use self::room::Room;
 use super::{Answer, reply};
 use crate::connection::{Reply, Running};
 use crate::fetch_session::{Partitions, Place, Session, Turn};
@@ -53,17 +55,17 @@ async fn handle(client: &Client, version: i16, request: FetchRequest) -> (FetchR
     let Turn { partitions, session } = turn;
     let asked = Asked {
         bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
-        bytes_max: usize::try_from(request.max_bytes)
-            .unwrap_or(0)
-            .min(server.config.fetch_bytes_max),
         wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
         read_committed: request.isolation_level == READ_COMMITTED,
         only_news: matches!(session, Session::Open(_)),
         is_kept: !matches!(session, Session::None),
     };
-    let polled = Poll::new(&server.broker, server.reply_memory.nothing(), asked, partitions)
-        .run()
-        .await;
+    let bytes_max = usize::try_from(request.max_bytes)
+        .unwrap_or(0)
+        .min(server.config.fetch_bytes_max)
+        .min(server.reply_memory.reply_bytes_max());
+    let room = Room::new(server.reply_memory.nothing(), bytes_max);
+    let polled = Poll::new(&server.broker, room, asked, partitions).run().await;
     let Polled {
         partitions,
         answers,

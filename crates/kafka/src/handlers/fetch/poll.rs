@@ -7,6 +7,7 @@ use firth_kafka_codec::{EpochEndOffset, ErrorCode, FetchPartition, PartitionData
 use tokio::time::{Instant, sleep_until};
 
 use super::super::{LEADER_EPOCH, check_leader_epoch};
+use super::room::Room;
 use crate::error;
 use crate::fetch_session::{Partitions, Place};
 use crate::reply_memory::Held;
@@ -14,7 +15,6 @@ use crate::reply_memory::Held;
 /// What a request asks of all of its partitions together.
 pub(super) struct Asked {
     pub(super) bytes_min: usize,
-    pub(super) bytes_max: usize,
     pub(super) wait: Duration,
     pub(super) read_committed: bool,
     /// Partitions are answered only if the client does not know already what would be said.
@@ -30,10 +30,7 @@ pub(super) struct Poll<'a> {
     partitions: Box<Partitions>,
     /// By place: for a request without a session, that is the order of the request.
     answers: BTreeMap<Place, Looked>,
-    /// Bytes of records in the answers.
-    bytes: usize,
-    /// Memory for them.
-    held: Held,
+    room: Room,
     /// Partitions that have records for which there is no room in this answer.
     crowded: Vec<Place>,
     /// Partitions to be watched before waiting.
@@ -74,14 +71,13 @@ enum Finding {
 }
 
 impl<'a> Poll<'a> {
-    pub(super) fn new(broker: &'a Broker, held: Held, asked: Asked, partitions: Box<Partitions>) -> Poll<'a> {
+    pub(super) fn new(broker: &'a Broker, room: Room, asked: Asked, partitions: Box<Partitions>) -> Poll<'a> {
         Poll {
             broker,
-            held,
+            room,
             asked,
             partitions,
             answers: BTreeMap::new(),
-            bytes: 0,
             crowded: Vec::new(),
             unwatched: Vec::new(),
             unknown: 0,
@@ -101,6 +97,7 @@ impl<'a> Poll<'a> {
             loop {
                 self.watch_the_rest();
                 if !self.partitions.has_turns() {
+                    self.room.settle();
                     tokio::select! {
                         biased;
                         () = signal.raised() => self.partitions.take_signals(),
@@ -121,7 +118,7 @@ impl<'a> Poll<'a> {
             || self.is_urgent
             || !self.crowded.is_empty()
             || self.unknown == self.partitions.len()
-            || self.bytes >= self.asked.bytes_min.min(self.asked.bytes_max).max(1)
+            || self.room.bytes() >= self.asked.bytes_min.min(self.room.bytes_max()).max(1)
             || self.asked.bytes_min == 0
     }
 
@@ -129,7 +126,7 @@ impl<'a> Poll<'a> {
     async fn look(&mut self) {
         while let Some(place) = self.partitions.next_turn() {
             if let Some(earlier) = self.answers.remove(&place) {
-                self.bytes = self.bytes.saturating_sub(earlier.bytes);
+                self.room.remove(earlier.bytes);
                 self.unknown = self
                     .unknown
                     .saturating_sub(usize::from(earlier.finding == Finding::Unknown));
@@ -138,7 +135,6 @@ impl<'a> Poll<'a> {
             let Some(looked) = self.look_at(place).await else {
                 continue;
             };
-            self.bytes = self.bytes.saturating_add(looked.bytes);
             match looked.finding {
                 Finding::Nothing => self.quiet(place, &looked.data),
                 Finding::NoRoom => self.crowded.push(place),
@@ -147,7 +143,7 @@ impl<'a> Poll<'a> {
                 // There may not be enough yet.
                 Finding::Records => self.watch_later(place),
             }
-            let is_full = looked.finding == Finding::NoRoom && self.bytes >= self.asked.bytes_max;
+            let is_full = looked.finding == Finding::NoRoom && self.room.is_full();
             self.answers.insert(place, looked);
             if self.asked.only_news && is_full {
                 // The others keep their turns for the next request.
@@ -249,41 +245,17 @@ impl<'a> Poll<'a> {
         if asked.fetch_offset == bounds.end {
             return Ok(self.without_records(asked, bounds, Finding::Nothing));
         }
-        let left = self.asked.bytes_max.saturating_sub(self.bytes);
-        let partition_max = usize::try_from(asked.partition_max_bytes).unwrap_or(0);
-        let bytes_max = left.min(partition_max);
-        let is_first = self.bytes == 0;
-        if bytes_max == 0 && !is_first {
+        let read = self.room.read(self.broker, topic, asked).await;
+        let Some(read) = read.map_err(|error| code(topic, asked, &error))? else {
             return Ok(self.without_records(asked, bounds, Finding::NoRoom));
-        }
-        let read = self
-            .broker
-            .read(topic, asked.partition, asked.fetch_offset, bytes_max)
-            .await;
-        let read = read.map_err(|error| code(topic, asked, &error))?;
+        };
         if read.bytes == 0 {
             return Ok(self.without_records(asked, read.bounds, Finding::Nothing));
-        }
-        // At least one batch is answered, however large (KIP-74); of the other partitions only what fits.
-        if !is_first && (read.bytes > bytes_max || !self.held.try_grow(read.bytes)) {
-            return Ok(self.without_records(asked, read.bounds, Finding::NoRoom));
-        }
-        if is_first {
-            self.hold_first(read.bytes).await;
         }
         let mut looked = self.without_records(asked, read.bounds, Finding::Records);
         looked.bytes = read.bytes;
         looked.data.records = Some(read.slices.into_iter().collect());
         Ok(looked)
-    }
-
-    /// Memory for the first records is waited for, unless some is held already: whoever holds memory and waits for more
-    /// may keep others from ever releasing theirs.
-    async fn hold_first(&mut self, bytes: usize) {
-        let missing = bytes.saturating_sub(self.held.bytes());
-        if missing > 0 && !self.held.try_grow(missing) && self.held.bytes() == 0 {
-            self.held.grow(missing).await;
-        }
     }
 
     fn without_records(&self, asked: &FetchPartition, bounds: Bounds, finding: Finding) -> Looked {
@@ -342,11 +314,10 @@ impl<'a> Poll<'a> {
             }
         }
         self.partitions.give_turns_back(crowded);
-        self.held.shrink_to(self.bytes);
         Polled {
             partitions: self.partitions,
             answers,
-            held: self.held,
+            held: self.room.into_held(),
             looks: self.looks,
         }
     }
