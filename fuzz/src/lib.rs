@@ -10,7 +10,9 @@ pub mod batch_walk;
 pub mod kafka_frames;
 pub mod kafka_request;
 pub mod kafka_response;
+pub mod log_recover;
 pub mod segment_open;
+pub mod wal_block;
 
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -21,5 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("kafka_frames", kafka_frames::run),
     ("kafka_request", kafka_request::run),
     ("kafka_response", kafka_response::run),
+    ("log_recover", log_recover::run),
     ("segment_open", segment_open::run),
+    ("wal_block", wal_block::run),
 ];

@@ -60,7 +60,7 @@ fn read_extent(segment: &Segment, extent: &Extent, content: &[u8]) {
 
 /// The bytes with every checksum made right: of each chunk, of each extent's index, of each section, of the header.
 /// See docs/formats.md for the positions.
-fn forged(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn forged(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let (extents, mut chunk) = (field(&bytes, 40), field(&bytes, 64));
     for extent in (0..4).map(|nth| extents.saturating_add(nth * 60)) {

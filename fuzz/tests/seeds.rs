@@ -7,6 +7,8 @@ use firth_fuzz::TARGETS;
 
 /// Mutations of each seed: enough to catch what is coarse, few enough for each test run. libFuzzer does the rest.
 const MUTATIONS: usize = 2000;
+/// Fewer of a target that opens an engine for each.
+const MUTATIONS_OF_ENGINE: usize = 150;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -70,8 +72,12 @@ fn seeds_hold() {
 fn mutations_of_seeds_hold() {
     for (name, run) in TARGETS {
         let seeds = seeds(name);
+        let mutations = match *name {
+            "log_recover" => MUTATIONS_OF_ENGINE,
+            _ => MUTATIONS,
+        };
         for (index, (path, seed)) in seeds.iter().enumerate() {
-            for mutation in 0..MUTATIONS {
+            for mutation in 0..mutations {
                 println!("{} mutation {mutation}", path.display());
                 let mut random = Random::new(index, mutation);
                 let (_, other) = &seeds[random.below(seeds.len())];

@@ -34,7 +34,7 @@ pub(crate) const VERSION: u32 = 1;
 pub(crate) const HEADER_BYTES: usize = 80;
 pub(crate) const ENTRY_BYTES: usize = 48;
 /// No LSN, log id or incarnation is larger: what is added to one does not overflow.
-const NUMBER_MAX: u64 = 1 << 62;
+pub(crate) const NUMBER_MAX: u64 = 1 << 62;
 /// A frame, with room for its directory.
 pub(crate) const BLOCK_BYTES_MAX: usize = FRAME_BYTES_MAX + 8 * 1024 * 1024;
 

@@ -10,7 +10,7 @@
 
 use std::collections::HashSet;
 
-use crate::block::Incarnation;
+use crate::block::{Incarnation, NUMBER_MAX};
 use crate::catalog::{self, Catalog, Change};
 use crate::file::Storage;
 use crate::frame::LogId;
@@ -231,7 +231,10 @@ fn decode_engine(bytes: &[u8], meta: &mut Meta) -> Option<()> {
     meta.next_log = u64::from_le_bytes(reader.take()?);
     meta.next_segment = u64::from_le_bytes(reader.take()?);
     meta.sealed_lsn = u64::from_le_bytes(reader.take()?);
-    (version == VERSION && reader.bytes.is_empty()).then_some(())
+    let bounded = [meta.next_log, meta.next_segment, meta.sealed_lsn]
+        .iter()
+        .all(|number| *number <= NUMBER_MAX);
+    (version == VERSION && reader.bytes.is_empty() && bounded).then_some(())
 }
 
 fn decode_incarnation(number: u64, bytes: &[u8]) -> Option<Incarnation> {
@@ -241,7 +244,8 @@ fn decode_incarnation(number: u64, bytes: &[u8]) -> Option<Incarnation> {
         number,
         first_lsn: u64::from_le_bytes(reader.take()?),
     };
-    reader.bytes.is_empty().then_some(incarnation)
+    let bounded = number <= NUMBER_MAX && incarnation.first_lsn <= NUMBER_MAX;
+    (reader.bytes.is_empty() && bounded).then_some(incarnation)
 }
 
 fn decode_log(bytes: &[u8]) -> Option<LogMeta> {
@@ -250,5 +254,6 @@ fn decode_log(bytes: &[u8]) -> Option<LogMeta> {
         start: i64::from_le_bytes(reader.take()?),
         next_offset: i64::from_le_bytes(reader.take()?),
     };
-    reader.bytes.is_empty().then_some(meta)
+    let ordered = 0 <= meta.start && meta.start <= meta.next_offset;
+    (reader.bytes.is_empty() && ordered).then_some(meta)
 }

@@ -26,6 +26,8 @@ mod engine;
 mod environment;
 pub mod file;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod lane;
 mod lock;

@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use firth_batch::Batches;
 
 use crate::block::{self, Entry, Header, Incarnation, NotABlock};
 use crate::file::ALIGNMENT;
@@ -352,7 +353,7 @@ fn verified(header: Header, bytes: Bytes, file: &Arc<WalFile>, position: u64) ->
     };
     let (entries, damaged): (Vec<Entry>, Vec<Entry>) = directory
         .into_iter()
-        .partition(|entry| block::payload(entry, &bytes).is_some());
+        .partition(|entry| block::payload(entry, &bytes).is_some_and(|slice| is_whole(entry, slice)));
     Verified {
         block: Some(Found {
             header,
@@ -366,6 +367,22 @@ fn verified(header: Header, bytes: Bytes, file: &Arc<WalFile>, position: u64) ->
             .map(|entry| damage(DamagedPart::Slice(entry)))
             .collect(),
     }
+}
+
+/// Whether a slice has the batches that its entry says. Whoever reads or seals it relies on that.
+fn is_whole(entry: &Entry, slice: &[u8]) -> bool {
+    let mut at = entry.first_offset;
+    let mut is_first = true;
+    for batch in Batches::new(slice) {
+        let Ok((header, _)) = batch else { return false };
+        let follows = header.base_offset == at || (header.base_offset > at && !is_first);
+        if !follows {
+            return false;
+        }
+        is_first = false;
+        at = header.next_offset();
+    }
+    at == entry.next_offset
 }
 
 /// What lies at the start of a file.
