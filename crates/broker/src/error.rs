@@ -116,7 +116,7 @@ pub enum ReadError {
     #[error("the offset is outside {} to {}", .0.start, .0.end)]
     OutOfRange(Bounds),
     /// The records in this range were damaged on disk and are lost; those from `next_offset` on can be read.
-    #[error("offsets {first_offset} to {next_offset} are damaged")]
+    #[error("the records from offset {first_offset} on are damaged and lost; those from {next_offset} on can be read")]
     Damaged { first_offset: i64, next_offset: i64 },
     /// Retry later: space may have been freed. Only a deletion meets it.
     #[error("the disk is full")]

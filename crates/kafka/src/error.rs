@@ -33,12 +33,16 @@ pub(crate) fn of_produce(error: &ProduceError) -> ErrorCode {
     }
 }
 
+/// Damaged records are answered as failed storage and not as CORRUPT_MESSAGE, which makes Java's consumer throw. With
+/// KAFKA_STORAGE_ERROR it refreshes its metadata and asks again, and so does librdkafka: the consumer stays where it is
+/// until somebody has restored the data or decided that it goes on behind the hole. Nothing is skipped silently.
+///
+/// `docs/kafka.md` says how a consumer gets past it.
 pub(crate) fn of_read(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
         ReadError::OutOfRange(_) => ErrorCode::OffsetOutOfRange,
-        ReadError::Damaged { .. } => ErrorCode::CorruptMessage,
-        ReadError::Full | ReadError::Failed(_) => ErrorCode::KafkaStorageError,
+        ReadError::Damaged { .. } | ReadError::Full | ReadError::Failed(_) => ErrorCode::KafkaStorageError,
     }
 }
 

@@ -1,6 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use firth_broker::Broker;
@@ -33,6 +34,16 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) reply_memory: ReplyMemory,
     slots: Arc<Semaphore>,
+    /// The second of the monotonic clock in which a client's failure was last logged.
+    warned_s: AtomicU64,
+}
+
+impl Shared {
+    /// Whether what a client meets again and again, because it retries, may be logged: once in a second.
+    pub(crate) fn may_warn(&self) -> bool {
+        let now_s = self.broker.clock().monotonic().as_secs();
+        self.warned_s.swap(now_s, Ordering::Relaxed) != now_s
+    }
 }
 
 /// One connected client, as its handlers see it.
@@ -51,6 +62,7 @@ impl Server {
             metrics: Arc::default(),
             reply_memory: ReplyMemory::new(broker.memory()),
             slots: Arc::new(Semaphore::new(connections_max)),
+            warned_s: AtomicU64::new(u64::MAX),
             broker,
             config,
         };

@@ -65,7 +65,7 @@ async fn handle(client: &Client, version: i16, request: FetchRequest) -> (FetchR
         .min(server.config.fetch_bytes_max)
         .min(server.reply_memory.reply_bytes_max());
     let room = Room::new(server.reply_memory.nothing(), bytes_max);
-    let polled = Poll::new(&server.broker, room, asked, partitions).run().await;
+    let polled = Poll::new(server, room, asked, partitions).run().await;
     let Polled {
         partitions,
         answers,

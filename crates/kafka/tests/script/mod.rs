@@ -6,7 +6,7 @@ mod request;
 use std::collections::BTreeMap;
 
 use firth_kafka_codec::*;
-use firth_log::file::recorder::Hold;
+use firth_log::file::recorder::{Hold, Image};
 
 use crate::support::{TestBroker, TestClient};
 use print::Names;
@@ -57,19 +57,23 @@ impl Script {
         match line {
             "hold" => self.hold = Some(self.broker.hold()),
             "release" => self.hold = None,
-            "restart" => return self.restart().await,
+            "restart" => self.restart(None).await,
+            _ if line.starts_with("damage ") => self.restart(line.strip_prefix("damage ")).await,
             _ => return self.client_line(line).await,
         }
         Vec::new()
     }
 
-    async fn restart(&mut self) -> Vec<String> {
+    /// Restarts from what is on the disk, in which one bit of the `damaged` text is turned wherever it is.
+    async fn restart(&mut self, damaged: Option<&str>) {
         self.clients.clear();
         let recorder = self.broker.recorder.clone().unwrap();
-        let image = recorder.image();
+        let mut image = recorder.image();
+        if let Some(text) = damaged {
+            flip(&mut image, text);
+        }
         let next = TestBroker::on(firth_log::file::recorder::Recorder::from_image(image)).await;
         std::mem::replace(&mut self.broker, next).stop().await;
-        Vec::new()
     }
 
     async fn client_line(&mut self, line: &str) -> Vec<String> {
@@ -130,6 +134,23 @@ impl Script {
         self.names.learn(&self.broker.broker);
         print::response(api, version, &frame, &mut self.names)
     }
+}
+
+fn flip(image: &mut Image, text: &str) {
+    let paths: Vec<_> = image.files().map(str::to_owned).collect();
+    let mut flipped = 0;
+    for path in paths {
+        let bytes = image.read(&path).unwrap();
+        for (at, _) in bytes
+            .windows(text.len())
+            .enumerate()
+            .filter(|(_, window)| *window == text.as_bytes())
+        {
+            image.flip(&path, at as u64, 0);
+            flipped += 1;
+        }
+    }
+    assert!(flipped > 0, "{text} is on the disk");
 }
 
 /// The client, `>`, `<`, `?` or `:`, and the request.

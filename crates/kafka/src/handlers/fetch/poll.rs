@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use firth_broker::{Bounds, Broker, ReadError, Topic, TopicId};
+use firth_broker::{Bounds, ReadError, Topic, TopicId};
 use firth_kafka_codec::{EpochEndOffset, ErrorCode, FetchPartition, PartitionData};
 use tokio::time::{Instant, sleep_until};
 
@@ -11,6 +11,7 @@ use super::room::Room;
 use crate::error;
 use crate::fetch_session::{Partitions, Place};
 use crate::reply_memory::Held;
+use crate::server::Shared;
 
 /// What a request asks of all of its partitions together.
 pub(super) struct Asked {
@@ -25,7 +26,7 @@ pub(super) struct Asked {
 
 /// One request while it looks for something to answer.
 pub(super) struct Poll<'a> {
-    broker: &'a Broker,
+    server: &'a Shared,
     asked: Asked,
     partitions: Box<Partitions>,
     /// By place: for a request without a session, that is the order of the request.
@@ -71,9 +72,9 @@ enum Finding {
 }
 
 impl<'a> Poll<'a> {
-    pub(super) fn new(broker: &'a Broker, room: Room, asked: Asked, partitions: Box<Partitions>) -> Poll<'a> {
+    pub(super) fn new(server: &'a Shared, room: Room, asked: Asked, partitions: Box<Partitions>) -> Poll<'a> {
         Poll {
-            broker,
+            server,
             room,
             asked,
             partitions,
@@ -175,7 +176,10 @@ impl<'a> Poll<'a> {
         };
         let Some(topic) = &slot.found else { return };
         let token = u64::try_from(place).unwrap_or(u64::MAX);
-        let bounds = self.broker.watch(topic, slot.asked.partition, &signal, token);
+        let bounds = self
+            .server
+            .broker
+            .watch(topic, slot.asked.partition, &signal, token);
         slot.watched = bounds.is_some();
         if bounds != Some(seen) {
             self.partitions.give_turn(place);
@@ -198,7 +202,7 @@ impl<'a> Poll<'a> {
         let mut found = slot.found.clone();
         if found
             .as_ref()
-            .is_none_or(|topic| self.broker.bounds(topic, asked.partition).is_none())
+            .is_none_or(|topic| self.server.broker.bounds(topic, asked.partition).is_none())
         {
             found = self.find(place);
             let slot = self.partitions.slot_mut(place)?;
@@ -225,14 +229,14 @@ impl<'a> Poll<'a> {
     fn find(&self, place: Place) -> Option<Arc<Topic>> {
         let topic = self.partitions.topic_of(self.partitions.slot(place)?);
         match self.partitions.by_id() {
-            true => self.broker.topic_by_id(TopicId(topic.id.0)),
-            false => self.broker.topic(&topic.name),
+            true => self.server.broker.topic_by_id(TopicId(topic.id.0)),
+            false => self.server.broker.topic(&topic.name),
         }
     }
 
     async fn read(&mut self, topic: &Topic, asked: &FetchPartition) -> Result<Looked, ErrorCode> {
         let unknown = ErrorCode::UnknownTopicOrPartition;
-        let bounds = self.broker.bounds(topic, asked.partition).ok_or(unknown)?;
+        let bounds = self.server.broker.bounds(topic, asked.partition).ok_or(unknown)?;
         check_leader_epoch(asked.current_leader_epoch)?;
         if asked.last_fetched_epoch > LEADER_EPOCH
             || asked.last_fetched_epoch == LEADER_EPOCH && asked.fetch_offset > bounds.end
@@ -245,8 +249,8 @@ impl<'a> Poll<'a> {
         if asked.fetch_offset == bounds.end {
             return Ok(self.without_records(asked, bounds, Finding::Nothing));
         }
-        let read = self.room.read(self.broker, topic, asked).await;
-        let Some(read) = read.map_err(|error| code(topic, asked, &error))? else {
+        let read = self.room.read(&self.server.broker, topic, asked).await;
+        let Some(read) = read.map_err(|error| self.code(topic, asked, &error))? else {
             return Ok(self.without_records(asked, bounds, Finding::NoRoom));
         };
         if read.bytes == 0 {
@@ -256,6 +260,16 @@ impl<'a> Poll<'a> {
         looked.bytes = read.bytes;
         looked.data.records = Some(read.slices.into_iter().collect());
         Ok(looked)
+    }
+
+    fn code(&self, topic: &Topic, asked: &FetchPartition, error: &ReadError) -> ErrorCode {
+        if let ReadError::Failed(_) | ReadError::Damaged { .. } = error
+            && self.server.may_warn()
+        {
+            let (partition, fetch_offset) = (asked.partition, asked.fetch_offset);
+            tracing::warn!(topic = %topic.name, partition, fetch_offset, "a fetch failed: {error}");
+        }
+        error::of_read(error)
     }
 
     fn without_records(&self, asked: &FetchPartition, bounds: Bounds, finding: Finding) -> Looked {
@@ -344,18 +358,6 @@ fn bounds(data: &PartitionData) -> Bounds {
         start: data.log_start_offset,
         end: data.high_watermark,
     }
-}
-
-fn code(topic: &Topic, asked: &FetchPartition, error: &ReadError) -> ErrorCode {
-    if let ReadError::Failed(_) | ReadError::Damaged { .. } = error {
-        let FetchPartition {
-            partition,
-            fetch_offset,
-            ..
-        } = asked;
-        tracing::warn!(topic = %topic.name, partition, fetch_offset, "a fetch failed: {error}");
-    }
-    error::of_read(error)
 }
 
 async fn until(deadline: Option<Instant>) {
