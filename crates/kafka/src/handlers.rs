@@ -12,7 +12,9 @@ mod list_offsets;
 mod metadata;
 mod produce;
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::hash::Hash;
 
 use bytes::{Bytes, BytesMut};
 use firth_kafka_codec::{ByteStr, ErrorCode, Request, RequestHeader, ResponseMessage, encode_response};
@@ -135,6 +137,23 @@ fn check_leader_epoch(current_leader_epoch: i32) -> Result<(), ErrorCode> {
         ..0 | LEADER_EPOCH => Ok(()),
         _ => Err(ErrorCode::UnknownLeaderEpoch),
     }
+}
+
+/// Why a topic is refused that a request names twice: it may mean two things, so nothing is done to the topic.
+const REPEATED: &str = "the request names this topic more than once";
+
+/// Each thing once, at its first place, and whether there were more of its key.
+fn once<T, K: Eq + Hash>(things: impl IntoIterator<Item = T>, key: impl Fn(&T) -> K) -> Vec<(T, bool)> {
+    let mut places = HashMap::new();
+    let mut once: Vec<(T, bool)> = Vec::new();
+    for thing in things {
+        let place = *places.entry(key(&thing)).or_insert(once.len());
+        match once.get_mut(place) {
+            Some((_, is_repeated)) => *is_repeated = true,
+            None => once.push((thing, false)),
+        }
+    }
+    once
 }
 
 fn message(error: &impl ToString) -> Option<ByteStr> {

@@ -1,12 +1,10 @@
-use std::collections::HashSet;
-
 use firth_broker::{Created, DefineError, NewTopic};
 use firth_kafka_codec::{
     ByteStr, CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfigs, CreatableTopicResult,
     CreateTopicsRequest, CreateTopicsResponse, ErrorCode, Uuid,
 };
 
-use super::{Answer, message};
+use super::{Answer, REPEATED, message, once};
 use crate::error;
 use crate::server::Client;
 
@@ -19,16 +17,12 @@ const REPLICATION_FACTOR: i16 = 1;
 const SOURCE_TOPIC: i8 = 1;
 const SOURCE_DEFAULT: i8 = 5;
 
-pub(super) async fn handle(client: &Client, mut request: CreateTopicsRequest) -> CreateTopicsResponse {
-    let repeated = take_repeated(&mut request.topics);
+pub(super) async fn handle(client: &Client, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
+    for (topic, is_repeated) in once(request.topics, |topic| topic.name.clone()) {
         let name = topic.name.clone();
-        let created = if repeated.contains(&name) {
-            Err((
-                ErrorCode::InvalidRequest,
-                message(&"the request names this topic more than once"),
-            ))
+        let created = if is_repeated {
+            Err((ErrorCode::InvalidRequest, message(&REPEATED)))
         } else {
             create(client, topic, request.validate_only).await
         };
@@ -46,19 +40,6 @@ pub(super) async fn handle(client: &Client, mut request: CreateTopicsRequest) ->
         topics,
         ..Default::default()
     }
-}
-
-/// Leaves each topic once, and gives the names of those that were there more often: none of them is created.
-fn take_repeated(topics: &mut Vec<CreatableTopic>) -> HashSet<ByteStr> {
-    let (mut seen, mut repeated) = (HashSet::new(), HashSet::new());
-    topics.retain(|topic| {
-        let is_first = seen.insert(topic.name.clone());
-        if !is_first {
-            repeated.insert(topic.name.clone());
-        }
-        is_first
-    });
-    repeated
 }
 
 type Refused = (ErrorCode, Option<ByteStr>);

@@ -6,7 +6,7 @@ use firth_kafka_codec::{
     Uuid,
 };
 
-use super::{Answer, message};
+use super::{Answer, REPEATED, message, once};
 use crate::error;
 use crate::server::Client;
 
@@ -27,9 +27,18 @@ pub(super) async fn handle(
     } else {
         request.topics
     };
+    let asked = asked.into_iter().map(|asked| {
+        let found = find(client, &asked);
+        (asked, found)
+    });
     let mut responses = Vec::with_capacity(asked.len());
-    for topic in asked {
-        responses.push(delete(client, topic).await);
+    for ((asked, found), is_repeated) in once(asked, key) {
+        let deleted = match found {
+            _ if is_repeated => Err((ErrorCode::InvalidRequest, REPEATED.to_owned())),
+            Ok(topic) => delete(client, &topic).await.map(|()| topic),
+            Err((error_code, reason)) => Err((error_code, reason.to_owned())),
+        };
+        responses.push(result(asked, deleted));
     }
     DeleteTopicsResponse {
         responses,
@@ -37,42 +46,55 @@ pub(super) async fn handle(
     }
 }
 
-async fn delete(client: &Client, asked: DeleteTopicState) -> DeletableTopicResult {
-    let (name, topic_id) = (asked.name.clone(), asked.topic_id);
-    let failed = |error_code, reason: &dyn ToString| DeletableTopicResult {
-        name,
-        topic_id,
-        error_code,
-        error_message: Some(ByteStr::from(reason.to_string())),
-    };
-    let topic = match find(client, &asked) {
-        Ok(topic) => topic,
-        Err(ErrorCode::InvalidRequest) => {
-            return failed(
-                ErrorCode::InvalidRequest,
-                &"a topic is named either by name or by id",
-            );
-        }
-        Err(unknown) => return failed(unknown, &"this topic does not exist"),
-    };
-    let (error_code, error_message) = match client.server.broker.delete_topic(topic.id).await {
-        Ok(_) => (ErrorCode::None, None),
-        Err(error) => (error::of_define(&error), message(&error)),
-    };
-    DeletableTopicResult {
-        name: Some(ByteStr::from(&*topic.name)),
-        topic_id: Uuid(topic.id.0),
-        error_code,
-        error_message,
+/// A topic, or why none was found.
+type Found = Result<Arc<Topic>, (ErrorCode, &'static str)>;
+
+fn find(client: &Client, asked: &DeleteTopicState) -> Found {
+    let broker = &client.server.broker;
+    let unknown = |error_code| (error_code, "this topic does not exist");
+    match (&asked.name, asked.topic_id) {
+        (Some(name), Uuid::ZERO) => broker
+            .topic(name)
+            .ok_or(unknown(ErrorCode::UnknownTopicOrPartition)),
+        (None, id) if !id.is_zero() => broker
+            .topic_by_id(TopicId(id.0))
+            .ok_or(unknown(ErrorCode::UnknownTopicId)),
+        _ => Err((
+            ErrorCode::InvalidRequest,
+            "a topic is named either by name or by id",
+        )),
     }
 }
 
-fn find(client: &Client, asked: &DeleteTopicState) -> Result<Arc<Topic>, ErrorCode> {
-    let broker = &client.server.broker;
-    match (&asked.name, asked.topic_id) {
-        (Some(name), Uuid::ZERO) => broker.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition),
-        (None, id) if !id.is_zero() => broker.topic_by_id(TopicId(id.0)).ok_or(ErrorCode::UnknownTopicId),
-        _ => Err(ErrorCode::InvalidRequest),
+/// What a topic is that is named: a name and an id may mean the same one.
+fn key((asked, found): &(DeleteTopicState, Found)) -> (Option<ByteStr>, Uuid) {
+    match found {
+        Ok(topic) => (None, Uuid(topic.id.0)),
+        Err(_) => (asked.name.clone(), asked.topic_id),
+    }
+}
+
+async fn delete(client: &Client, topic: &Topic) -> Result<(), (ErrorCode, String)> {
+    match client.server.broker.delete_topic(topic.id).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err((error::of_define(&error), error.to_string())),
+    }
+}
+
+fn result(asked: DeleteTopicState, deleted: Result<Arc<Topic>, (ErrorCode, String)>) -> DeletableTopicResult {
+    match deleted {
+        Ok(topic) => DeletableTopicResult {
+            name: Some(ByteStr::from(&*topic.name)),
+            topic_id: Uuid(topic.id.0),
+            error_code: ErrorCode::None,
+            error_message: None,
+        },
+        Err((error_code, reason)) => DeletableTopicResult {
+            name: asked.name,
+            topic_id: asked.topic_id,
+            error_code,
+            error_message: message(&reason),
+        },
     }
 }
 
