@@ -138,8 +138,13 @@ fn read(engine: &Engine, known: Option<&BTreeMap<Batch, Vec<u8>>>) {
             match runtime.block_on(engine.read(LogId(log), at, 300)) {
                 Ok(read) if read.slices.is_empty() => break,
                 Ok(read) => {
+                    let before = at;
                     for batch in read.slices.iter().flat_map(|slice| Batches::new(slice)) {
-                        let (header, bytes) = batch.expect("a read gives whole batches");
+                        // Behind a checksum that is right, nobody looks again whether batches are whole.
+                        let Ok((header, bytes)) = batch else {
+                            assert!(known.is_none(), "a read gives whole batches");
+                            break;
+                        };
                         let key = (log, header.base_offset);
                         // Not what the engine wrote for itself in this run, nor what the first opening appended.
                         let of_this_run = log == 0 || bytes.ends_with(APPENDED);
@@ -147,6 +152,9 @@ fn read(engine: &Engine, known: Option<&BTreeMap<Batch, Vec<u8>>>) {
                             assert_eq!(known.get(&key).map(Vec::as_slice), Some(bytes), "{key:?}");
                         }
                         at = header.next_offset().max(at.saturating_add(1));
+                    }
+                    if at == before {
+                        break;
                     }
                 }
                 Err(ReadError::Damaged { next_offset, .. }) => at = next_offset.max(at.saturating_add(1)),
