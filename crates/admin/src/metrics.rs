@@ -3,28 +3,37 @@
 //! Names begin with `firth_` and end with their unit; counters end with `_total`.
 
 use std::fmt::Write;
-use std::sync::Arc;
 
 use firth_broker::Broker;
 use firth_kafka::Metrics as KafkaMetrics;
-use firth_log::Stats;
+use firth_log::{Durability, Stats};
 
-use crate::Health;
+use crate::Admin;
 
 /// Metrics as they are now.
-pub(crate) fn render(broker: &Broker, kafka: Option<&Arc<KafkaMetrics>>, health: &Health) -> String {
+pub(crate) fn render(admin: &Admin) -> String {
     let mut text = Text::default();
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     text.family("firth_build_info", Kind::Gauge, "The version that runs.")
         .sample(&version, 1);
+    let durability = match admin.durability {
+        Durability::Disk => "disk",
+        Durability::Os => "os",
+    };
+    text.family(
+        "firth_durability_info",
+        Kind::Gauge,
+        "When a record is acknowledged: disk after the flush, os when the operating system has it.",
+    )
+    .sample(&[("durability", durability)], 1);
     text.gauge(
         "firth_healthy",
         "1 unless the engine has failed.",
-        u64::from(health.failure().is_none()),
+        u64::from(admin.health.failure().is_none()),
     );
-    render_broker(&mut text, broker);
-    render_engine(&mut text, &broker.engine_stats());
-    if let Some(kafka) = kafka {
+    render_broker(&mut text, &admin.broker);
+    render_engine(&mut text, &admin.broker.engine_stats());
+    if let Some(kafka) = &admin.kafka {
         render_kafka(&mut text, kafka);
     }
     text.text

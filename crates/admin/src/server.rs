@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use firth_broker::Broker;
+use firth_log::Durability;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -35,6 +36,8 @@ const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 pub struct Admin {
     pub broker: Broker,
     pub health: Health,
+    /// What the engine was opened with.
+    pub durability: Durability,
     /// Absent if there is no Kafka listener.
     pub kafka: Option<Arc<firth_kafka::Metrics>>,
 }
@@ -117,7 +120,7 @@ async fn healthz(State(admin): State<Admin>) -> Response {
 }
 
 async fn render_metrics(State(admin): State<Admin>) -> Response {
-    let text = metrics::render(&admin.broker, admin.kafka.as_ref(), &admin.health);
+    let text = metrics::render(&admin);
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
         text,

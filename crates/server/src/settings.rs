@@ -5,7 +5,7 @@ mod load;
 mod value;
 
 pub(crate) use load::{Given, load};
-pub(crate) use value::{ByteCount, Durability, HostPort, Listen};
+pub(crate) use value::{ByteCount, Direct, Durability, HostPort, Listen};
 
 use std::path::PathBuf;
 
@@ -73,6 +73,8 @@ settings! {
     http: Listen, "HOST:PORT", "localhost:15672";
     /// When a record is acknowledged: `disk` after it was flushed, `os` after it was given to the operating system, which may lose it with the machine's power.
     durability: Durability, "disk|os", "disk";
+    /// Whether files are written past the page cache: `auto` does so where the file system supports it, `always` does not start where it does not, `never` writes through the cache and flushes.
+    direct: Direct, "auto|always|never", "auto";
     /// Bytes of the write-ahead log at most; `auto` is the smaller of 1 GiB and an eighth of the file system.
     wal_limit: Option<ByteCount>, "BYTES", "auto";
     /// What clients are told to connect to; `auto` is the address that each of them used.

@@ -35,6 +35,7 @@ async fn start() -> Running {
     let admin = Admin {
         broker,
         health: health.clone(),
+        durability: Durability::Os,
         kafka: None,
     };
     let serving = tokio::spawn(serve(listener, admin, stopping));
@@ -90,6 +91,10 @@ async fn metrics_have_a_help_and_a_type_each() {
     let lines: Vec<&str> = body.lines().collect();
     assert!(
         lines.contains(&"firth_healthy 1") && lines.contains(&"firth_produced_bytes_total 0"),
+        "{body}"
+    );
+    assert!(
+        lines.contains(&"firth_durability_info{durability=\"os\"} 1"),
         "{body}"
     );
     for (index, line) in lines

@@ -29,8 +29,6 @@ pub(crate) const LOCK_FILE: &str = "LOCK";
 const EXIT_STORAGE_FAILED: i32 = 74;
 /// As of a process that SIGINT ended.
 const EXIT_SECOND_SIGNAL: i32 = 130;
-/// How long requests in flight may take when the broker stops.
-const DRAIN_MS_MAX: u64 = 5000;
 
 /// The flags of the settings, `--config` and `--json`.
 pub(crate) struct Args {
@@ -155,12 +153,19 @@ struct Running {
 
 async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
     let mut signals = Signals::new()?;
+    // Of two processes on one directory, which usually want the same ports, the second is told who the first is.
+    let (disk, lock) = take_directory(settings)?;
     // A port that is taken is found out before the data is touched. Clients that connect already wait.
     let kafka = bind("kafka", &settings.kafka)?;
     let http = bind("http", &settings.http)?;
+    if settings.durability == Durability::Os {
+        tracing::warn!(
+            "durability is os: what is acknowledged is flushed within a second, and lost if the machine fails before that"
+        );
+    }
     let failed = Arc::new(Notify::new());
     let health = Health::default();
-    let (engine, lock) = open_engine(settings, &health, &failed)?;
+    let engine = open_engine(settings, disk, &health, &failed)?;
     let broker = open_broker(settings, engine.clone()).await?;
 
     let addresses = banner::Addresses {
@@ -180,6 +185,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
             broker: broker.clone(),
             health: health.clone(),
             kafka: metrics.clone(),
+            durability: settings.durability.of_engine(),
         };
         listeners.spawn(firth_admin::serve(listener, admin, stopping.clone()));
     }
@@ -228,7 +234,7 @@ impl Running {
     }
 }
 
-fn open_engine(settings: &Settings, health: &Health, failed: &Arc<Notify>) -> Result<(Engine, Lock)> {
+fn take_directory(settings: &Settings) -> Result<(Disk, Lock)> {
     let path = settings.data.display();
     let disk = Disk::open(&settings.data).with_context(|| {
         format!("cannot open the data directory {path}; choose another one with --data DIR")
@@ -236,6 +242,10 @@ fn open_engine(settings: &Settings, health: &Health, failed: &Arc<Notify>) -> Re
     let lock = disk.lock(LOCK_FILE).with_context(|| {
         format!("cannot use the data directory {path}; stop the other process, or choose another one with --data DIR")
     })?;
+    Ok((disk, lock))
+}
+
+fn open_engine(settings: &Settings, disk: Disk, health: &Health, failed: &Arc<Notify>) -> Result<Engine> {
     let (health, failed) = (health.clone(), failed.clone());
     let on_failure = move |reason: &str| {
         tracing::error!(
@@ -251,16 +261,13 @@ fn open_engine(settings: &Settings, health: &Health, failed: &Arc<Notify>) -> Re
         on_failure: Arc::new(on_failure),
     };
     let options = Options {
-        durability: match settings.durability {
-            Durability::Disk => firth_log::Durability::Disk,
-            Durability::Os => firth_log::Durability::Os,
-        },
+        durability: settings.durability.of_engine(),
+        direct: settings.direct.0,
         wal_bytes_max: settings.wal_limit.map(|limit| limit.0),
         ..Options::default()
     };
-    let engine = Engine::open(Arc::new(disk), environment, options)
-        .with_context(|| format!("cannot start from the data directory {path}"))?;
-    Ok((engine, lock))
+    Engine::open(Arc::new(disk), environment, options)
+        .with_context(|| format!("cannot start from the data directory {}", settings.data.display()))
 }
 
 async fn open_broker(settings: &Settings, engine: Engine) -> Result<Broker> {
@@ -285,7 +292,6 @@ fn kafka_config(settings: &Settings) -> firth_kafka::Config {
             .advertise
             .clone()
             .map(|advertise| (advertise.host, advertise.port)),
-        drain_ms_max: DRAIN_MS_MAX,
         ..firth_kafka::Config::default()
     }
 }

@@ -31,6 +31,19 @@ pub(crate) enum Durability {
     Os,
 }
 
+/// Whether files are written past the page cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Direct(pub firth_log::Direct);
+
+impl Durability {
+    pub(crate) fn of_engine(self) -> firth_log::Durability {
+        match self {
+            Durability::Disk => firth_log::Durability::Disk,
+            Durability::Os => firth_log::Durability::Os,
+        }
+    }
+}
+
 impl Listen {
     /// The addresses that other machines may reach.
     pub(crate) fn beyond_loopback(&self) -> Option<&SocketAddr> {
@@ -113,6 +126,17 @@ impl Value for Durability {
             "disk" => Ok(Durability::Disk),
             "os" => Ok(Durability::Os),
             _ => Err("must be disk or os".to_owned()),
+        }
+    }
+}
+
+impl Value for Direct {
+    fn parse(text: &str) -> Result<Direct, String> {
+        match text {
+            "auto" => Ok(Direct(firth_log::Direct::Auto)),
+            "always" => Ok(Direct(firth_log::Direct::Always)),
+            "never" => Ok(Direct(firth_log::Direct::Never)),
+            _ => Err("must be auto, always or never".to_owned()),
         }
     }
 }

@@ -1,20 +1,20 @@
+//! The process under test.
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+/// The promise for recovery, with a debug build on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// A process that does not end within this time is stuck.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A running `firth serve` on free ports, killed with the value.
-pub(crate) struct Broker {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    pub(crate) banner: Vec<String>,
-}
+const BANNER_LINES: usize = 6;
 
 pub(crate) fn firth(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_firth"));
@@ -22,47 +22,133 @@ pub(crate) fn firth(directory: &Path) -> Command {
     command
 }
 
+/// A directory that is kept, and named, when the test fails.
+pub(crate) struct Directory {
+    directory: Option<tempfile::TempDir>,
+}
+
+impl Directory {
+    pub(crate) fn new() -> Directory {
+        Directory {
+            directory: Some(tempfile::tempdir().unwrap()),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory
+            .as_ref()
+            .expect("it is taken when it is dropped")
+            .path()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Some(directory) = self.directory.take().filter(|_| std::thread::panicking()) {
+            let kept: PathBuf = directory.keep();
+            println!("the data directory is kept in {}", kept.display());
+        }
+    }
+}
+
+/// How to start `firth serve` on free ports. Its data are in `directory/data`.
+#[derive(Clone)]
+pub(crate) struct Start<'a> {
+    pub(crate) directory: &'a Path,
+    pub(crate) flags: Vec<String>,
+    /// strace and its arguments, where the process runs under it.
+    pub(crate) strace: Option<(PathBuf, Vec<String>)>,
+}
+
+impl<'a> Start<'a> {
+    pub(crate) fn new(directory: &'a Path, flags: &[&str]) -> Start<'a> {
+        Start {
+            directory,
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            strace: None,
+        }
+    }
+
+    /// With a WAL so small that it is sealed and recycled all the time.
+    pub(crate) fn recycling(directory: &'a Path) -> Start<'a> {
+        let flags = ["--wal-limit", "1MiB", "--retention-check-interval-ms", "100"];
+        Start::new(directory, &flags)
+    }
+
+    /// Starts the process and waits until it answers. If it ends before that: how.
+    pub(crate) fn start(self) -> Result<Broker, Ended> {
+        let firth = env!("CARGO_BIN_EXE_firth");
+        let mut command = match &self.strace {
+            None => Command::new(firth),
+            Some((strace, arguments)) => {
+                let mut command = Command::new(strace);
+                // -D: what we started is the process itself, and strace only looks on.
+                command
+                    .args(["-D", "-f", "-q", "-o", "/dev/null"])
+                    .args(arguments)
+                    .arg(firth);
+                command
+            }
+        };
+        command.env_clear().current_dir(self.directory);
+        command.args(["serve", "--data", "data"]);
+        command.args(["--kafka", "localhost:0", "--http", "localhost:0"]);
+        command.args(&self.flags);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (log, printed) = (child.stderr.take().unwrap(), child.stdout.take().unwrap());
+        let mut broker = Broker {
+            child,
+            log: Log::of(log),
+            printed: lines(printed),
+            banner: Vec::new(),
+        };
+        while broker.banner.len() < BANNER_LINES {
+            match broker.printed.recv_timeout(START_TIMEOUT) {
+                Ok(line) => broker.banner.push(line),
+                Err(RecvTimeoutError::Disconnected) => return Err(broker.end()),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("no banner within {} s", START_TIMEOUT.as_secs())
+                }
+            }
+        }
+        Ok(broker)
+    }
+
+    /// The same where nothing may go wrong.
+    pub(crate) fn succeed(self) -> Broker {
+        self.start()
+            .unwrap_or_else(|ended| panic!("the broker does not start: {ended:?}"))
+    }
+}
+
+/// A running broker, killed with the value.
+pub(crate) struct Broker {
+    child: Child,
+    log: Log,
+    printed: Receiver<String>,
+    pub(crate) banner: Vec<String>,
+}
+
+/// How a process ended, what it had printed after the banner, and what it had logged.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) printed: String,
+    pub(crate) log: String,
+}
+
 impl Broker {
-    /// Starts a broker with its data in `directory/data`, and waits for the banner.
+    /// With the settings that everyone gets.
     pub(crate) fn start(directory: &Path) -> Broker {
         Broker::start_with(directory, &[])
     }
 
     pub(crate) fn start_with(directory: &Path, flags: &[&str]) -> Broker {
-        let mut command = firth(directory);
-        command
-            .args([
-                "serve",
-                "--data",
-                "data",
-                "--kafka",
-                "localhost:0",
-                "--http",
-                "localhost:0",
-            ])
-            .args(flags);
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut banner = Vec::new();
-        while banner.len() < 6 {
-            let mut line = String::new();
-            assert_ne!(
-                stdout.read_line(&mut line).unwrap(),
-                0,
-                "ended after {banner:?}: {:?}",
-                child.wait()
-            );
-            banner.push(line.trim_end().to_owned());
-        }
-        Broker {
-            child,
-            stdout,
-            banner,
-        }
+        Start::new(directory, flags).succeed()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -71,11 +157,8 @@ impl Broker {
 
     /// The addresses of a listener, as the banner has them.
     pub(crate) fn addresses(&self, name: &str) -> Vec<SocketAddr> {
-        let line = self
-            .banner
-            .iter()
-            .find(|line| line.split(' ').next() == Some(name))
-            .unwrap();
+        let mut lines = self.banner.iter();
+        let line = lines.find(|line| line.split(' ').next() == Some(name)).unwrap();
         let addresses = line[name.len()..].trim();
         if addresses == "off" {
             return Vec::new();
@@ -86,13 +169,16 @@ impl Broker {
             .collect()
     }
 
+    pub(crate) fn kafka(&self) -> SocketAddr {
+        self.addresses("kafka")[0]
+    }
+
     /// Runs a client command against this broker.
     pub(crate) fn command(&self, arguments: &[&str], input: &str) -> Output {
-        let server = self.addresses("kafka")[0].to_string();
         let mut command = firth(Path::new("/"));
         command
             .args(arguments)
-            .env("FIRTH_SERVER", server)
+            .env("FIRTH_SERVER", self.kafka().to_string())
             .stdin(Stdio::piped());
         let mut child = command
             .stdout(Stdio::piped())
@@ -131,26 +217,29 @@ impl Broker {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for the end, and gives the exit status and what was printed after the banner.
-    pub(crate) fn end(mut self) -> (ExitStatus, String) {
-        let (send, ended) = std::sync::mpsc::channel();
-        let pid = self.pid();
-        let waiting = std::thread::spawn(move || {
-            let mut rest = String::new();
-            self.stdout.read_to_string(&mut rest).unwrap();
-            let _ = send.send((self.child.wait().unwrap(), rest));
-        });
-        let outcome = ended
-            .recv_timeout(END_TIMEOUT)
-            .unwrap_or_else(|_| panic!("process {pid} does not end"));
-        waiting.join().unwrap();
-        outcome
+    /// Waits for the end.
+    pub(crate) fn end(mut self) -> Ended {
+        // Its end closes standard error and standard output.
+        let log = self.log.wait();
+        let printed = self.printed.iter().map(|line| line + "\n").collect();
+        Ended {
+            status: self.child.wait().unwrap(),
+            printed,
+            log,
+        }
     }
 
-    pub(crate) fn stop(self) {
+    pub(crate) fn kill(self) -> Ended {
+        self.signal(Signal::KILL);
+        self.end()
+    }
+
+    /// Stops it in order, and gives what it had logged.
+    pub(crate) fn stop(self) -> String {
         self.signal(Signal::TERM);
-        let (status, _) = self.end();
-        assert_eq!(status.code(), Some(0));
+        let ended = self.end();
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        ended.log
     }
 }
 
@@ -158,5 +247,46 @@ impl Drop for Broker {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("the log of the broker:\n{}", self.log.text.lock().unwrap());
+        }
     }
+}
+
+/// Standard error, read as it comes.
+struct Log {
+    text: Arc<Mutex<String>>,
+    ended: Receiver<()>,
+}
+
+impl Log {
+    fn of(stderr: impl Read + Send + 'static) -> Log {
+        let text = Arc::new(Mutex::new(String::new()));
+        let (end, ended) = channel();
+        let gathered = text.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut text = gathered.lock().unwrap();
+                text.push_str(&line);
+                text.push('\n');
+            }
+            let _ = end.send(());
+        });
+        Log { text, ended }
+    }
+
+    fn wait(&mut self) -> String {
+        self.ended.recv_timeout(END_TIMEOUT).expect("the process ends");
+        self.text.lock().unwrap().clone()
+    }
+}
+
+fn lines(stdout: impl Read + Send + 'static) -> Receiver<String> {
+    let (send, received) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let _ = send.send(line);
+        }
+    });
+    received
 }

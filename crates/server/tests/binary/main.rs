@@ -7,5 +7,6 @@
 
 mod broker;
 mod commands;
+mod crash;
 mod doctor;
 mod serve;

@@ -1,6 +1,7 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use rustix::process::Signal;
 
 use crate::broker::{Broker, firth};
@@ -70,10 +71,45 @@ fn a_file_in_the_working_directory_is_read() {
 }
 
 #[test]
+fn weaker_durability_is_named_in_the_metrics_and_in_the_log() {
+    for (durability, warnings) in [("disk", 0), ("os", 1)] {
+        let directory = tempfile::tempdir().unwrap();
+        let broker = Broker::start_with(directory.path(), &["--durability", durability]);
+        let sample = format!("\nfirth_durability_info{{durability=\"{durability}\"}} 1\n");
+        assert!(broker.get("/metrics").contains(&sample));
+        let log = broker.stop();
+        assert_eq!(log.matches("WARN").count(), warnings, "{log}");
+        assert_eq!(log.matches("durability is os").count(), warnings, "{log}");
+    }
+}
+
+#[test]
+fn files_are_written_through_the_cache_where_that_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start_with(directory.path(), &["--direct", "never"]);
+    broker.succeed(&["produce", "t"], "x\n");
+    let open_files = std::fs::read_dir(format!("/proc/{}/fdinfo", broker.pid())).unwrap();
+    for file in open_files {
+        // A descriptor may be closed in between.
+        let Ok(info) = std::fs::read_to_string(file.unwrap().path()) else {
+            continue;
+        };
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+        let flags = u32::from_str_radix(flags.trim(), 8).unwrap();
+        assert_eq!(flags & OFlags::DIRECT.bits(), 0, "{info}");
+    }
+    let (code, error) = refused(directory.path(), &["serve", "--direct", "yes"], &[]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("auto, always or never"), "{error}");
+}
+
+#[test]
 fn a_second_process_is_refused_and_told_the_firsts_pid() {
     let directory = tempfile::tempdir().unwrap();
     let broker = Broker::start(directory.path());
-    let arguments = ["serve", "--data", "data", "--kafka", "off", "--http", "off"];
+    // The same ports, which are taken too.
+    let kafka = broker.addresses("kafka")[0].to_string();
+    let arguments = ["serve", "--data", "data", "--kafka", &kafka, "--http", "off"];
     let (code, error) = refused(directory.path(), &arguments, &[]);
     assert_eq!(code, Some(1));
     assert!(error.contains(&format!("(pid {})", broker.pid())), "{error}");
@@ -162,13 +198,13 @@ fn sigterm_stops_in_order_and_keeps_everything() {
     broker.succeed(&["produce", "t"], "one\ntwo\n");
     let _idle = TcpStream::connect(broker.addresses("kafka")[0]).unwrap();
     broker.signal(Signal::TERM);
-    let (status, rest) = broker.end();
-    assert_eq!((status.code(), rest.as_str()), (Some(0), ""));
+    let ended = broker.end();
+    assert_eq!((ended.status.code(), ended.printed.as_str()), (Some(0), ""));
 
     let broker = Broker::start(directory.path());
     assert_eq!(broker.succeed(&["consume", "t", "--exit"], ""), "one\ntwo\n");
     broker.signal(Signal::INT);
-    assert_eq!(broker.end().0.code(), Some(0));
+    assert_eq!(broker.end().status.code(), Some(0));
 }
 
 #[test]
@@ -177,8 +213,7 @@ fn kill_9_loses_nothing_that_was_acknowledged() {
     for round in 0..3 {
         let broker = Broker::start(directory.path());
         broker.succeed(&["produce", "t"], &format!("{round}\n"));
-        broker.signal(Signal::KILL);
-        broker.end();
+        broker.kill();
     }
     let broker = Broker::start(directory.path());
     assert_eq!(broker.succeed(&["consume", "t", "--exit"], ""), "0\n1\n2\n");

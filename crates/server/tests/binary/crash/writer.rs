@@ -8,10 +8,10 @@ use bytes::Bytes;
 use firth_batch::Builder;
 use firth_kafka_codec::{ErrorCode, PartitionProduceResponse};
 
-use crate::client::Client;
-use crate::load::Progress;
-use crate::random::Random;
-use crate::record::{COMPRESSIONS, Tags};
+use super::client::Client;
+use super::load::Progress;
+use super::random::Random;
+use super::record::{COMPRESSIONS, Tags};
 
 /// As many as an idempotent producer may have.
 const IN_FLIGHT_MAX: usize = 5;

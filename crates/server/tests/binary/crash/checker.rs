@@ -7,9 +7,9 @@ use bytes::Bytes;
 use firth_batch::{Batch, Batches, crc32c};
 use firth_kafka_codec::ErrorCode;
 
-use crate::client::Client;
-use crate::record::Tags;
-use crate::writer::{Fate, Writer};
+use super::client::Client;
+use super::record::Tags;
+use super::writer::{Fate, Writer};
 
 pub(crate) struct Checker {
     partitions: Vec<Partition>,

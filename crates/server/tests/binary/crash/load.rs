@@ -6,11 +6,11 @@ use std::sync::{Condvar, Mutex};
 
 use firth_kafka_codec::ErrorCode;
 
+use super::checker::Checker;
+use super::client::Client;
+use super::random::Random;
+use super::writer::{Outcome, Writer};
 use crate::broker::Broker;
-use crate::checker::Checker;
-use crate::client::Client;
-use crate::random::Random;
-use crate::writer::{Outcome, Writer};
 
 pub(crate) const PARTITIONS: i32 = 4;
 const PLAIN_WRITERS: u32 = 2;

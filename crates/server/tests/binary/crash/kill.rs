@@ -1,8 +1,8 @@
 //! The process is killed at random moments, again and again, on one directory (T1 of the reliability plan).
 
+use super::load::{Load, Progress};
+use super::random::Random;
 use crate::broker::{Broker, Directory, Start};
-use crate::load::{Load, Progress};
-use crate::random::Random;
 
 const CYCLES: u64 = 20;
 /// Batches that are acknowledged before the process is killed, at most.
@@ -12,7 +12,7 @@ const BATCHES_MAX: u64 = 3000;
 fn nothing_is_lost_doubled_or_changed_by_kill_9() {
     let mut random = Random::from_environment("kill -9");
     let directory = Directory::new();
-    let mut broker = Start::new(directory.path()).succeed();
+    let mut broker = Start::recycling(directory.path()).succeed();
     let mut load = Load::new(&broker, &mut random);
     for cycle in 0..CYCLES {
         let batches = random.within(0..BATCHES_MAX);
@@ -26,7 +26,7 @@ fn nothing_is_lost_doubled_or_changed_by_kill_9() {
     load.finish(broker.kafka());
     load.check(broker.kafka());
     broker.stop();
-    let broker = Start::new(directory.path()).succeed();
+    let broker = Start::recycling(directory.path()).succeed();
     load.check(broker.kafka());
     broker.stop();
 }
@@ -50,7 +50,7 @@ fn killed_and_restarted(
     } else {
         load.run(address, kill);
     }
-    let mut start = Start::new(directory.path());
+    let mut start = Start::recycling(directory.path());
     if random.within(0..3) == 0 {
         // It survives a crash of the process, which is all that happens here.
         start.flags.extend(["--durability".to_owned(), "os".to_owned()]);

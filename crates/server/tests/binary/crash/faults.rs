@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
+use super::load::{Load, Progress};
+use super::random::Random;
+use super::strace;
 use crate::broker::{Broker, Directory, Start};
-use crate::load::{Load, Progress};
-use crate::random::Random;
-use crate::strace;
 
 /// Of BSD's sysexits, "an error occurred while doing I/O".
 const EXIT_STORAGE_FAILED: i32 = 74;
@@ -22,7 +22,7 @@ const FAILURES: [(&str, usize, u64); 4] = [
 const FULL_WITHIN_BATCHES: u64 = 4000;
 
 fn loaded(directory: &Directory, random: &mut Random) -> Load {
-    let broker = Start::new(directory.path()).succeed();
+    let broker = Start::recycling(directory.path()).succeed();
     let load = Load::new(&broker, random);
     broker.stop();
     load
@@ -47,13 +47,13 @@ fn a_failed_call_ends_the_process_and_costs_nothing_acknowledged() {
                 &format!("{nth}{for_ever}"),
                 &mut load,
             ));
-            let broker = Start::new(directory.path()).succeed();
+            let broker = Start::recycling(directory.path()).succeed();
             load.check(broker.kafka());
             broker.kill();
         }
     }
     assert!(failed > 0, "no call failed while the broker was running");
-    let broker = Start::new(directory.path()).succeed();
+    let broker = Start::recycling(directory.path()).succeed();
     load.finish(broker.kafka());
     load.check(broker.kafka());
     broker.stop();
@@ -94,7 +94,7 @@ fn a_wal_write_that_fails_is_final() {
             strace::work_until_end(start.succeed(), &mut load).expect("a lane writes more blocks than these");
         assert_eq!(ended.status.code(), Some(EXIT_STORAGE_FAILED), "{ended:?}");
         assert!(ended.log.contains("WAL"), "{ended:?}");
-        let broker = Start::new(directory.path()).succeed();
+        let broker = Start::recycling(directory.path()).succeed();
         load.check(broker.kafka());
         load.finish(broker.kafka());
         load.check(broker.kafka());
@@ -126,7 +126,7 @@ fn a_full_disk_refuses_producers_until_it_has_space() {
         load.finish(broker.kafka());
         load.check(broker.kafka());
         expect_log(broker);
-        let broker = Start::new(directory.path()).succeed();
+        let broker = Start::recycling(directory.path()).succeed();
         load.check(broker.kafka());
         broker.stop();
     }
@@ -134,10 +134,33 @@ fn a_full_disk_refuses_producers_until_it_has_space() {
 
 fn expect_log(broker: Broker) {
     let ended = broker.kill();
-    for words in [
-        "the disk is full: producers are refused",
-        "the disk has space again",
-    ] {
-        assert!(ended.log.contains(words), "{words:?} is not in {ended:?}");
+    let mut lines = ended.log.lines();
+    let full = lines
+        .find(|line| line.contains("the disk is full: producers are refused"))
+        .unwrap_or_else(|| panic!("{ended:?}"));
+    for words in ["directory=\"data\"", "free_bytes=", "needed_bytes="] {
+        assert!(full.contains(words), "{words:?} is not in {full}");
     }
+    assert!(
+        lines.any(|line| line.contains("the disk has space again")),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn free_space_that_is_not_known_stops_nobody_and_is_said_once() {
+    let Some(strace) = strace::find() else { return };
+    let mut random = Random::from_environment("unknown space");
+    let directory = Directory::new();
+    let calls = "statfs,fstatfs";
+    let broker = strace::start(&strace, directory.path(), calls, "error=EIO:when=1+", &[]).succeed();
+    let mut load = Load::new(&broker, &mut random);
+    load.run(broker.kafka(), |progress: &Progress| {
+        assert!(progress.wait_for(FULL_WITHIN_BATCHES), "the writers ended");
+        progress.enough();
+    });
+    load.finish(broker.kafka());
+    load.check(broker.kafka());
+    let log = broker.stop();
+    assert_eq!(log.matches("free space is not known").count(), 1, "{log}");
 }

@@ -1,4 +1,4 @@
-//! Crash and fault tests of the real binary: it is killed, its system calls fail, its replies are lost, and after every
+//! Crashes and faults: the process is killed, its system calls fail, its replies are lost, and after every
 //! recovery a checker reads everything back.
 //!
 //! Writers tag each record with writer, partition, sequence and checksum, and remember what they sent and what was
@@ -9,12 +9,6 @@
 //!
 //! `FIRTH_SEED` repeats the decisions of a run; the moments are the machine's.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot set up its broker has failed"
-)]
-
-mod broker;
 mod checker;
 mod client;
 mod faults;

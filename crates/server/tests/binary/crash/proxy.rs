@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use bytes::Bytes;
 
-use crate::client::read_frame;
+use super::client::read_frame;
 
 /// What becomes of a request and its reply.
 pub(crate) enum Fault {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::load::Load;
 use crate::broker::{Broker, Ended, Start};
-use crate::load::Load;
 
 /// Batches that are acknowledged before a call that did not come is given up.
 const BATCHES: u64 = 800;
@@ -44,7 +44,7 @@ pub(crate) fn start<'a>(
     }
     Start {
         strace: Some((strace.to_owned(), arguments)),
-        ..Start::new(directory)
+        ..Start::recycling(directory)
     }
 }
 

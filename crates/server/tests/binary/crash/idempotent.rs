@@ -7,12 +7,12 @@ use bytes::Bytes;
 use firth_batch::{Batch, Batches, Builder, Compression};
 use firth_kafka_codec::ErrorCode;
 
+use super::client::Client;
+use super::load::{Load, PARTITIONS, Progress};
+use super::proxy::{Fault, Proxy};
+use super::random::Random;
+use super::record::Tags;
 use crate::broker::{Broker, Directory, Start};
-use crate::client::Client;
-use crate::load::{Load, PARTITIONS, Progress};
-use crate::proxy::{Fault, Proxy};
-use crate::random::Random;
-use crate::record::Tags;
 
 const PARTITION: i32 = 0;
 /// Another partition, so that something else can fill the WAL.
@@ -88,7 +88,7 @@ fn expect_offset(client: &mut Client, sequence: i32) {
 }
 
 fn started(directory: &Directory) -> (Broker, Producer) {
-    let broker = Start::new(directory.path()).succeed();
+    let broker = Start::recycling(directory.path()).succeed();
     let mut client = Client::connect(broker.kafka()).unwrap();
     client.create_topic(PARTITIONS).unwrap();
     let (id, epoch) = client.init_producer_id().unwrap();
@@ -202,7 +202,7 @@ fn the_window_survives_kill_9_and_its_edges_have_their_codes() {
         } else {
             broker.stop();
         }
-        broker = Start::new(directory.path()).succeed();
+        broker = Start::recycling(directory.path()).succeed();
         let mut client = Client::connect(broker.kafka()).unwrap();
         producer.retry(&mut client, &producer.last_window());
         let (epoch, next, batch) = (producer.epoch, producer.next_sequence, RECORDS_PER_BATCH);
@@ -252,7 +252,7 @@ fn the_window_survives_kill_9_and_its_edges_have_their_codes() {
             (ErrorCode::None, answer.base_offset)
         );
         broker.kill();
-        broker = Start::new(directory.path()).succeed();
+        broker = Start::recycling(directory.path()).succeed();
     }
     broker.stop();
 }
@@ -280,7 +280,7 @@ fn writers_behind_a_bad_network_are_exactly_once() {
     const BATCHES: u64 = 1500;
     let mut random = Random::from_environment("bad network");
     let directory = Directory::new();
-    let mut broker = Start::new(directory.path()).succeed();
+    let mut broker = Start::recycling(directory.path()).succeed();
     let mut load = Load::new(&broker, &mut random);
     load.writers.retain(|writer| writer.is_idempotent());
     let proxy = Proxy::new(broker.kafka());
@@ -311,7 +311,7 @@ fn writers_behind_a_bad_network_are_exactly_once() {
             progress.enough();
         });
         broker.end();
-        broker = Start::new(directory.path()).succeed();
+        broker = Start::recycling(directory.path()).succeed();
         proxy.goes_to(broker.kafka());
         load.finish(broker.kafka());
         load.check(broker.kafka());

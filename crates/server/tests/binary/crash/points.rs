@@ -3,10 +3,10 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
+use super::load::Load;
+use super::random::Random;
+use super::strace;
 use crate::broker::{Directory, Start};
-use crate::load::Load;
-use crate::random::Random;
-use crate::strace;
 
 const SIGKILL: i32 = 9;
 /// Calls, how many points of each are tried, and up to which count of the call.
@@ -59,7 +59,7 @@ fn a_crash_at_any_call_loses_nothing() {
     let Some(strace) = strace::find() else { return };
     let mut random = Random::from_environment("crash points");
     let directory = Directory::new();
-    let broker = Start::new(directory.path()).succeed();
+    let broker = Start::recycling(directory.path()).succeed();
     let mut load = Load::new(&broker, &mut random);
     broker.stop();
     let mut reached = Vec::new();
@@ -68,11 +68,11 @@ fn a_crash_at_any_call_loses_nothing() {
         if crash_at(&strace, directory.path(), calls, nth, Some(&mut load)) {
             reached.push(calls);
         }
-        let broker = Start::new(directory.path()).succeed();
+        let broker = Start::recycling(directory.path()).succeed();
         load.check(broker.kafka());
         broker.kill();
     }
-    let broker = Start::new(directory.path()).succeed();
+    let broker = Start::recycling(directory.path()).succeed();
     load.finish(broker.kafka());
     load.check(broker.kafka());
     broker.stop();
@@ -90,14 +90,14 @@ fn a_crash_in_the_first_start_is_recovered_from() {
         println!("killed at {calls} {nth}");
         let directory = Directory::new();
         crash_at(&strace, directory.path(), calls, nth, None);
-        let broker = Start::new(directory.path()).succeed();
+        let broker = Start::recycling(directory.path()).succeed();
         let mut load = Load::new(&broker, &mut random);
         load.run(broker.kafka(), |progress| {
             progress.wait_for(20);
             broker.kill();
             progress.enough();
         });
-        let broker = Start::new(directory.path()).succeed();
+        let broker = Start::recycling(directory.path()).succeed();
         load.finish(broker.kafka());
         load.check(broker.kafka());
         broker.stop();
