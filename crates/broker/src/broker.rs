@@ -9,7 +9,8 @@ use crate::definitions::replay;
 use crate::tasks::Tasks;
 use crate::topic::Topics;
 use crate::{
-    Clock, Config, Counters, DefineError, Environment, Error, Memory, NewTopic, Topic, TopicId, retention,
+    Clock, ClusterId, Config, Counters, DefineError, Environment, Error, Memory, NewTopic, Topic, TopicId,
+    retention,
 };
 
 /// The broker; clones share it.
@@ -19,6 +20,7 @@ pub struct Broker {
 }
 
 struct Shared {
+    cluster_id: ClusterId,
     engine: Engine,
     config: Config,
     environment: Environment,
@@ -38,16 +40,17 @@ pub struct Created {
 }
 
 impl Broker {
-    /// Reads the definitions and starts the background tasks, on the current tokio runtime.
+    /// Reads the definitions and starts the background tasks, on the current tokio runtime. At the first start the id of
+    /// the cluster is drawn.
     ///
     /// # Errors
-    /// The definitions log cannot be read, or was written by a newer version.
+    /// The definitions log cannot be read, or was written by a newer version, or the new id cannot be stored.
     pub async fn open(engine: Engine, config: Config, environment: Environment) -> Result<Broker, Error> {
         let replay = replay::read(&engine).await?;
         let topics = Arc::new(Topics::new(replay.definitions.topics().clone()));
         let counting = Arc::new(Counting::default());
         let (definitions, messages) = mpsc::channel(REQUESTS_MAX);
-        let owner = Owner::new(
+        let mut owner = Owner::new(
             engine.clone(),
             environment.clone(),
             config.num_partitions,
@@ -55,10 +58,12 @@ impl Broker {
             counting.clone(),
             replay,
         );
+        let cluster_id = owner.cluster_id().await.map_err(Error::ClusterId)?;
         let memory = Memory::new(config.memory_bytes);
         let tasks = Tasks::new();
         tasks.spawn("definitions", owner.run(messages, tasks.stop()));
         let shared = Shared {
+            cluster_id,
             engine,
             config,
             environment,
@@ -80,6 +85,11 @@ impl Broker {
     /// The engine goes on; its owner closes it.
     pub async fn shutdown(&self) {
         self.shared.tasks.shutdown().await;
+    }
+
+    /// Which cluster this broker belongs to. It has no other broker yet.
+    pub fn cluster_id(&self) -> ClusterId {
+        self.shared.cluster_id
     }
 
     pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {

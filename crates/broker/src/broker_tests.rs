@@ -7,8 +7,8 @@ use firth_batch::{Batch, Builder, Compression};
 use firth_log::{Engine, LogId, Options};
 
 use crate::{
-    At, Bounds, Broker, Clock, Config, ConfigError, DefineError, Environment, NewTopic, OffsetAndTimestamp,
-    ProduceError, ReadError, Topic, TopicId, retention,
+    At, Bounds, Broker, Clock, ClusterId, Config, ConfigError, DefineError, Environment, NewTopic,
+    OffsetAndTimestamp, ProduceError, ReadError, Topic, TopicId, retention,
 };
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -176,6 +176,28 @@ async fn definitions_survive_a_restart() {
     let broker = open(&engine).await;
     assert_eq!(broker.topics(), before);
     assert_eq!(broker.bounds(&c, 0), Some(Bounds { start: 0, end: 1 }));
+}
+
+#[tokio::test]
+async fn a_cluster_keeps_the_id_that_was_drawn_at_its_first_start() {
+    let engine = engine();
+    let drawn = |first: u8| Environment {
+        random: Arc::new(move || [first; 16]),
+        ..environment()
+    };
+    for at_start in [0x81, 2, 3] {
+        let broker = Broker::open(engine.clone(), Config::default(), drawn(at_start))
+            .await
+            .unwrap();
+        let mut first = [0x81; 16];
+        first[0] = 1;
+        assert_eq!(broker.cluster_id(), ClusterId(first));
+        broker.shutdown().await;
+    }
+    let other = Broker::open(self::engine(), Config::default(), drawn(7))
+        .await
+        .unwrap();
+    assert_eq!(other.cluster_id(), ClusterId([7; 16]));
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ impl fmt::Debug for Clock {
 #[derive(Clone)]
 pub struct Environment {
     pub clock: Clock,
-    /// 128 random bits at each call; topic ids are made of them.
+    /// 128 random bits at each call; the ids of topics and of the cluster are made of them.
     pub random: Arc<dyn Fn() -> [u8; 16] + Send + Sync>,
 }
 

@@ -1,4 +1,4 @@
-//! The state machine of definitions: which topics exist, and which producer ids were given out.
+//! The state machine of definitions: which topics exist, which producer ids were given out, and what the cluster is called.
 //!
 //! `handle` decides and changes nothing; `replay` changes and decides nothing. The owner (`owner.rs`) applies the
 //! records of a decision at once, so that the next decision knows of them, and answers when they are durable. After
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use firth_log::LogId;
 
 use crate::topic::{TopicChange, TopicMap};
-use crate::{DefineError, Partition, Topic, TopicConfig, TopicId, topic_name};
+use crate::{ClusterId, DefineError, Partition, Topic, TopicConfig, TopicId, topic_name};
 
 /// Partitions of one topic. Their logs are created in one frame.
 pub const PARTITIONS_MAX: u32 = 10_000;
@@ -51,6 +51,10 @@ pub(crate) enum Request {
         configs: Vec<(String, Option<String>)>,
     },
     ReserveProducerIds,
+    /// Decides nothing if the cluster has an id already.
+    CreateCluster {
+        id: ClusterId,
+    },
 }
 
 /// The answer to a request, once the records are durable.
@@ -58,6 +62,7 @@ pub(crate) enum Request {
 pub(crate) enum Response {
     Topic { id: TopicId, warnings: Vec<String> },
     ProducerIds(Range<i64>),
+    Cluster(ClusterId),
 }
 
 /// Everything that is defined. Equal states came from logs that mean the same.
@@ -68,6 +73,7 @@ pub(crate) struct Definitions {
     collisions: HashMap<String, Arc<str>>,
     /// Every producer id below it may have been given out.
     producer_ids_reserved: i64,
+    cluster: Option<ClusterId>,
 }
 
 impl Definitions {
@@ -118,6 +124,10 @@ impl Definitions {
                 let response = Response::ProducerIds(first..next);
                 Ok((Some(Record::ProducerIdsReserved { next }), response))
             }
+            Request::CreateCluster { id } => match self.cluster {
+                Some(known) => Ok((None, Response::Cluster(known))),
+                None => Ok((Some(Record::ClusterCreated { id: *id }), Response::Cluster(*id))),
+            },
         }
     }
 
@@ -179,6 +189,10 @@ impl Definitions {
                 self.producer_ids_reserved = self.producer_ids_reserved.max(*next);
                 return None;
             }
+            Record::ClusterCreated { id } => {
+                self.cluster.get_or_insert(*id);
+                return None;
+            }
         };
         self.topics.apply(&change);
         Some(change)
@@ -201,7 +215,11 @@ impl Definitions {
         let reserved = Record::ProducerIdsReserved {
             next: self.producer_ids_reserved,
         };
-        std::iter::once(reserved).chain(created)
+        let cluster = self.cluster.map(|id| Record::ClusterCreated { id });
+        cluster
+            .into_iter()
+            .chain(std::iter::once(reserved))
+            .chain(created)
     }
 }
 

@@ -13,6 +13,8 @@ pub enum Error {
         "the definitions of topics are damaged at offsets {first_offset} to {next_offset}, and no later snapshot of them is whole"
     )]
     Damaged { first_offset: i64, next_offset: i64 },
+    #[error("the id of the cluster, which is drawn at the first start, cannot be stored: {0}")]
+    ClusterId(#[source] DefineError),
     #[error("the definition at offset {offset} cannot be read: {reason}")]
     Undecodable { offset: i64, reason: String },
     #[error(
@@ -116,7 +118,9 @@ pub enum ReadError {
     #[error("the offset is outside {} to {}", .0.start, .0.end)]
     OutOfRange(Bounds),
     /// The records in this range were damaged on disk and are lost; those from `next_offset` on can be read.
-    #[error("the records from offset {first_offset} on are damaged and lost; those from {next_offset} on can be read")]
+    #[error(
+        "the records from offset {first_offset} on are damaged and lost; those from {next_offset} on can be read"
+    )]
     Damaged { first_offset: i64, next_offset: i64 },
     /// Retry later: space may have been freed. Only a deletion meets it.
     #[error("the disk is full")]

@@ -16,6 +16,7 @@
 
 mod broker;
 mod clock;
+mod cluster_id;
 mod config;
 mod counters;
 mod definitions;
@@ -33,6 +34,7 @@ mod topic_name;
 
 pub use broker::{Broker, Created};
 pub use clock::{Clock, Environment};
+pub use cluster_id::ClusterId;
 pub use config::{Config, MEMORY_BYTES_DEFAULT};
 pub use counters::Counters;
 pub use definitions::{NewTopic, PARTITIONS_MAX};

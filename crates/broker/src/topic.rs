@@ -36,7 +36,7 @@ pub struct Partition {
 
 impl Topic {
     /// The log of a partition, if the topic has that partition.
-    pub(crate) fn log(&self, partition: i32) -> Option<LogId> {
+    pub fn log(&self, partition: i32) -> Option<LogId> {
         let index = usize::try_from(partition).ok()?;
         self.partitions.get(index).map(|partition| partition.log)
     }

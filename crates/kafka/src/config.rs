@@ -3,8 +3,6 @@
 pub struct Config {
     /// The id under which this broker appears in the cluster that clients see.
     pub node_id: i32,
-    /// The name of that cluster. Clients refuse to mix brokers with different ones.
-    pub cluster_id: String,
     /// Host and port that clients are told to connect to. Absent: the address that the client used.
     pub advertise: Option<(String, u16)>,
     /// Open connections at most; the next one waits in the listener's backlog.
@@ -26,7 +24,6 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             node_id: 1,
-            cluster_id: "firth".to_owned(),
             advertise: None,
             connections_max: 10_000,
             frame_bytes_max: 100 * 1024 * 1024,

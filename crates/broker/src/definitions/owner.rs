@@ -13,7 +13,7 @@ use super::replay::{Position, Replay};
 use super::{Definitions, Entry, NewTopic, Record, Request, Response};
 use crate::counters::{Counting, add};
 use crate::topic::{TopicChange, Topics};
-use crate::{DefineError, Environment, Topic, TopicId};
+use crate::{ClusterId, DefineError, Environment, Topic, TopicId};
 
 /// Requests that wait to be decided; who sends one more waits.
 pub(crate) const REQUESTS_MAX: usize = 1024;
@@ -97,6 +97,18 @@ impl Owner {
             position: replay.position,
             producer_ids: 0..0,
             snapshot_refused_at: 0,
+        }
+    }
+
+    /// The id of the cluster, which this is the first to know if the log has none.
+    pub(crate) async fn cluster_id(&mut self) -> Result<ClusterId, DefineError> {
+        let id = ClusterId::draw((self.environment.random)());
+        let mut round = Round::default();
+        let response = self.decide(&Request::CreateCluster { id }, &mut round)?;
+        self.finish(round).await?;
+        match response {
+            Response::Cluster(id) => Ok(id),
+            Response::Topic { .. } | Response::ProducerIds(_) => Err(DefineError::Stopped),
         }
     }
 
@@ -218,7 +230,9 @@ impl Owner {
             match record {
                 Record::TopicCreated { .. } => add(&self.counting.topics_created, 1),
                 Record::TopicDeleted { .. } => add(&self.counting.topics_deleted, 1),
-                Record::TopicConfigured { .. } | Record::ProducerIdsReserved { .. } => {}
+                Record::TopicConfigured { .. }
+                | Record::ProducerIdsReserved { .. }
+                | Record::ClusterCreated { .. } => {}
             }
         }
         Ok(response)
@@ -247,7 +261,9 @@ impl Owner {
                     .map(|partition| Change::Delete { log: partition.log })
                     .collect()
             }
-            Record::TopicConfigured { .. } | Record::ProducerIdsReserved { .. } => Vec::new(),
+            Record::TopicConfigured { .. }
+            | Record::ProducerIdsReserved { .. }
+            | Record::ClusterCreated { .. } => Vec::new(),
         }
     }
 

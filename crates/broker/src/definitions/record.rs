@@ -8,6 +8,7 @@
 //! 4 ProducerIdsReserved  next i64                        every id below it may have been given out
 //! 5 SnapshotBegun        (nothing)                       always with bit 7
 //! 6 SnapshotEnded        records u32                     always with bit 7; how many lie between the two
+//! 7 ClusterCreated       id 16 bytes                     drawn at the first start; a second one means nothing
 //! text    := length u16 | UTF-8
 //! configs := count u16 | (name text | value text)*
 //! ```
@@ -16,7 +17,7 @@
 
 use firth_log::LogId;
 
-use crate::TopicId;
+use crate::{ClusterId, TopicId};
 
 /// The highest version that is read, and the one that is written.
 pub(crate) const VERSION: u8 = 1;
@@ -28,6 +29,7 @@ const TOPIC_CONFIGURED: u8 = 3;
 const PRODUCER_IDS_RESERVED: u8 = 4;
 const SNAPSHOT_BEGUN: u8 = 5;
 const SNAPSHOT_ENDED: u8 = 6;
+const CLUSTER_CREATED: u8 = 7;
 
 pub(crate) type Configs = Vec<(String, String)>;
 
@@ -49,6 +51,9 @@ pub(crate) enum Record {
     },
     ProducerIdsReserved {
         next: i64,
+    },
+    ClusterCreated {
+        id: ClusterId,
     },
 }
 
@@ -136,6 +141,10 @@ fn encode_record(record: &Record, flag: u8, out: &mut Vec<u8>) {
             out.push(flag | PRODUCER_IDS_RESERVED);
             out.extend_from_slice(&next.to_le_bytes());
         }
+        Record::ClusterCreated { id } => {
+            out.push(flag | CLUSTER_CREATED);
+            out.extend_from_slice(&id.0);
+        }
     }
 }
 
@@ -172,6 +181,9 @@ fn decode_record(kind: u8, fields: &mut Fields<'_>) -> Result<Record, DecodeErro
         }),
         PRODUCER_IDS_RESERVED => Ok(Record::ProducerIdsReserved {
             next: i64::from_le_bytes(fields.array()?),
+        }),
+        CLUSTER_CREATED => Ok(Record::ClusterCreated {
+            id: ClusterId(fields.array()?),
         }),
         _ => Err(DecodeError::Malformed("type")),
     }
@@ -240,6 +252,9 @@ mod tests {
             Record::TopicDeleted { id },
             Record::TopicConfigured { id, configs },
             Record::ProducerIdsReserved { next: 2000 },
+            Record::ClusterCreated {
+                id: ClusterId(*b"fedcba9876543210"),
+            },
         ];
         let mut entries = vec![Entry::SnapshotBegun, Entry::SnapshotEnded { records: 7 }];
         for record in records {
@@ -285,6 +300,10 @@ mod tests {
             16, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 2, 0, b'a', b'b', 1, 0, 1, 0, b'c', 1, 0, b'd',
         ]);
         assert_eq!(created.encode(), expected);
+        let cluster = Entry::Record(Record::ClusterCreated {
+            id: ClusterId([7; 16]),
+        });
+        assert_eq!(cluster.encode(), [[1, 7].as_slice(), &[7; 16]].concat());
         assert_eq!(Entry::decode(&[2, 1]), Err(DecodeError::NewerVersion(2)));
         assert_eq!(
             Entry::SnapshotEnded { records: 258 }.encode(),

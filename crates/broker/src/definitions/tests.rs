@@ -20,6 +20,9 @@ enum Command {
         retention: i64,
     },
     Reserve,
+    CreateCluster {
+        id: u8,
+    },
     Snapshot,
     /// The writer of the snapshot is killed after so many records.
     CutSnapshot {
@@ -37,6 +40,7 @@ fn command() -> impl Strategy<Value = Command> {
         2 => (0..4_usize).prop_map(|nth| Command::Delete { nth }),
         2 => (0..4_usize, -1..5_i64).prop_map(|(nth, retention)| Command::Configure { nth, retention }),
         1 => Just(Command::Reserve),
+        1 => any::<u8>().prop_map(|id| Command::CreateCluster { id }),
         1 => Just(Command::Snapshot),
         1 => (0..4_usize).prop_map(|records| Command::CutSnapshot { records }),
     ]
@@ -88,6 +92,9 @@ impl Live {
                 });
             }
             Command::Reserve => self.decide(&Request::ReserveProducerIds),
+            Command::CreateCluster { id } => self.decide(&Request::CreateCluster {
+                id: ClusterId([*id; 16]),
+            }),
             Command::Snapshot => {
                 self.snapshots_at.push(self.log.len());
                 let records = self.write_snapshot(usize::MAX);

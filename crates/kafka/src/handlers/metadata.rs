@@ -51,7 +51,7 @@ pub(super) async fn handle(client: &Client, version: i16, request: MetadataReque
     let config = &client.server.config;
     MetadataResponse {
         brokers: vec![own_address(client)],
-        cluster_id: Some(ByteStr::from(config.cluster_id.as_str())),
+        cluster_id: Some(ByteStr::from(broker.cluster_id().to_string())),
         controller_id: config.node_id,
         topics,
         cluster_authorized_operations: if request.include_cluster_authorized_operations {
