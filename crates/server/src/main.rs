@@ -13,12 +13,13 @@ mod environment;
 mod listen;
 mod nearest;
 mod overlay;
+mod progress;
 mod settings;
 mod table;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// One message broker for Kafka clients: durable, one binary, no configuration needed.
 ///
@@ -43,6 +44,8 @@ enum Command {
     Consume(cmd::consume::Args),
     /// Check the data directory of a broker that does not run; nothing in it is changed
     Doctor(cmd::doctor::Args),
+    /// Print what makes a shell complete the command line
+    Completions(cmd::completions::Args),
     /// Print the documentation of the settings
     #[command(hide = true)]
     Settings,
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Produce(args) => cmd::produce::run(args),
         Command::Consume(args) => cmd::consume::run(args),
         Command::Doctor(args) => cmd::doctor::run(args),
+        Command::Completions(args) => cmd::completions::run(&args, Cli::command()),
         Command::Settings => cmd::settings::run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -5,7 +5,8 @@ use anyhow::{Context, Result, bail};
 use bytes::BytesMut;
 use firth_batch::{Batch, Batches, Record};
 use firth_kafka_codec::{
-    EARLIEST_TIMESTAMP, FetchPartition, FetchRequest, FetchTopic, LATEST_TIMESTAMP, PartitionData, Uuid,
+    EARLIEST_TIMESTAMP, ErrorCode, FetchPartition, FetchRequest, FetchTopic, LATEST_TIMESTAMP, PartitionData,
+    Uuid,
 };
 use serde_json::json;
 
@@ -107,6 +108,14 @@ async fn consume(args: &Args) -> Result<()> {
 
 async fn positions(client: &mut Client, args: &Args, partitions: &[i32]) -> Result<Vec<Position>> {
     let ends = offsets(client, &args.topic, partitions, LATEST_TIMESTAMP).await?;
+    if let From::Offset(offset) = args.from {
+        let firsts = offsets(client, &args.topic, partitions, EARLIEST_TIMESTAMP).await?;
+        for (partition, (first, end)) in partitions.iter().zip(firsts.into_iter().zip(&ends)) {
+            if offset < first || offset > *end {
+                bail!(out_of_range(&args.topic, *partition, offset, first, *end));
+            }
+        }
+    }
     let starts = match args.from {
         From::Beginning => offsets(client, &args.topic, partitions, EARLIEST_TIMESTAMP).await?,
         From::End => ends.clone(),
@@ -154,16 +163,28 @@ async fn fetch(
             .iter_mut()
             .find(|position| position.partition == data.partition_index);
         let position = position.context("the broker answered for another partition")?;
-        check(data.error_code, None).with_context(|| {
-            let (partition, next, end) = (position.partition, position.next, data.high_watermark);
-            format!(
-                "partition {partition} of {} at offset {next} (its end is {end})",
-                args.topic
-            )
-        })?;
+        let (partition, next) = (position.partition, position.next);
+        if data.error_code == ErrorCode::OffsetOutOfRange {
+            // Retention was faster. The answer has no bounds in it.
+            let first = offsets(client, &args.topic, &[partition], EARLIEST_TIMESTAMP).await?;
+            let end = offsets(client, &args.topic, &[partition], LATEST_TIMESTAMP).await?;
+            bail!(out_of_range(&args.topic, partition, next, first[0], end[0]));
+        }
+        check(data.error_code, None)
+            .with_context(|| format!("partition {partition} of {} at offset {next}", args.topic))?;
         print_batches(data, position, out)?;
     }
     Ok(())
+}
+
+fn out_of_range(topic: &str, partition: i32, offset: i64, first: i64, end: i64) -> String {
+    let there = match end - first {
+        0 => "it is empty".to_owned(),
+        1 => format!("it has offset {first}"),
+        _ => format!("it has offsets {first} to {}", end - 1),
+    };
+    let name = ErrorCode::OffsetOutOfRange.name();
+    format!("partition {partition} of {topic} has no offset {offset}: {there}, and {end} comes next ({name})")
 }
 
 fn print_batches(data: &PartitionData, position: &mut Position, out: &mut Output<'_>) -> Result<()> {

@@ -1,10 +1,13 @@
-use std::io::{BufRead, Read};
+use std::io::{BufRead, Read, Write, stdout};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use firth_batch::{Builder, Compression};
-use firth_kafka_codec::{MetadataResponseTopic, PartitionProduceData, ProduceRequest, TopicProduceData};
+use firth_kafka_codec::{
+    MetadataResponseTopic, PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
+};
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::Server;
@@ -30,6 +33,9 @@ pub(crate) struct Args {
     /// none, gzip, snappy, lz4 or zstd
     #[arg(long, value_name = "CODEC", default_value = "none", value_parser = compression)]
     compression: Compression,
+    /// Print one JSON object for each record, with its partition and its offset, when it is stored
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     server: Server,
 }
@@ -96,7 +102,7 @@ async fn send_lines(
     mut lines: mpsc::Receiver<Vec<u8>>,
 ) -> Result<u64> {
     let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-    let mut batches: Vec<Option<Builder>> = (0..partitions).map(|_| None).collect();
+    let mut batches: Vec<Option<Gathered>> = (0..partitions).map(|_| None).collect();
     let (mut sent, mut round) = (0, 0);
     while let Some(first) = lines.recv().await {
         let mut bytes = 0;
@@ -112,8 +118,12 @@ async fn send_lines(
                 .ok()
                 .and_then(|index| batches.get_mut(index));
             let batch = batch.with_context(|| format!("{} has no partition {partition}", args.topic))?;
-            let batch = batch.get_or_insert_with(|| Builder::new(args.compression));
-            batch.push(wall_ms(), key, Some(value), &[]);
+            let batch = batch.get_or_insert_with(|| Gathered {
+                batch: Builder::new(args.compression),
+                records: 0,
+            });
+            batch.batch.push(wall_ms(), key, Some(value), &[]);
+            batch.records += 1;
             bytes += line.len();
             sent += 1;
             next = if bytes < BATCH_BYTES {
@@ -123,24 +133,37 @@ async fn send_lines(
             };
         }
         round = round.wrapping_add(1) & i32::MAX;
-        send(client, &args.topic, topic, &mut batches).await?;
+        send(client, args, topic, &mut batches).await?;
     }
     Ok(sent)
 }
 
+/// Records of one partition that are sent together.
+struct Gathered {
+    batch: Builder,
+    records: i64,
+}
+
 async fn send(
     client: &mut Client,
-    name: &str,
+    args: &Args,
     topic: &MetadataResponseTopic,
-    batches: &mut [Option<Builder>],
+    batches: &mut [Option<Gathered>],
 ) -> Result<()> {
-    let partition_data = (0..).zip(batches).filter_map(|(index, batch)| {
-        let records: Bytes = batch.take()?.build().into_bytes();
-        Some(PartitionProduceData {
-            index,
-            records: Some(records),
-        })
-    });
+    let name = args.topic.as_str();
+    let mut counts = vec![0; batches.len()];
+    let partition_data = (0..)
+        .zip(batches)
+        .zip(&mut counts)
+        .filter_map(|((index, batch), count)| {
+            let gathered = batch.take()?;
+            *count = gathered.records;
+            let records: Bytes = gathered.batch.build().into_bytes();
+            Some(PartitionProduceData {
+                index,
+                records: Some(records),
+            })
+        });
     let data = TopicProduceData {
         name: name.into(),
         topic_id: topic.topic_id,
@@ -160,8 +183,28 @@ async fn send(
     {
         check(partition.error_code, partition.error_message.as_ref())
             .with_context(|| format!("partition {} of {name}", partition.index))?;
+        if args.json {
+            let records = usize::try_from(partition.index)
+                .ok()
+                .and_then(|index| counts.get(index));
+            print_offsets(partition, *records.unwrap_or(&0))?;
+        }
     }
     Ok(())
+}
+
+/// A line for each record. A broker that does not tell offsets leaves -1.
+fn print_offsets(stored: &PartitionProduceResponse, records: i64) -> Result<()> {
+    let mut lines = String::new();
+    for record in 0..records {
+        let offset = match stored.base_offset {
+            base @ 0.. => base + record,
+            unknown => unknown,
+        };
+        lines += &json!({ "partition": stored.index, "offset": offset }).to_string();
+        lines.push('\n');
+    }
+    Ok(stdout().write_all(lines.as_bytes())?)
 }
 
 /// The key and the value of a line.

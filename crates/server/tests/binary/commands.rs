@@ -1,4 +1,4 @@
-use crate::broker::Broker;
+use crate::broker::{Broker, firth};
 
 fn error(broker: &Broker, arguments: &[&str], input: &str) -> String {
     let output = broker.command(arguments, input);
@@ -143,6 +143,93 @@ fn consuming_starts_where_it_is_told() {
         broker.succeed(&["consume", "t", "--exit", "--from", "end"], ""),
         ""
     );
-    assert!(error(&broker, &["consume", "t", "--from", "3"], "").contains("OFFSET_OUT_OF_RANGE"));
+    assert_eq!(broker.succeed(&["consume", "t", "--exit", "--from", "2"], ""), "");
+    for arguments in [
+        &["consume", "t", "--from", "3"][..],
+        &["consume", "t", "--from", "999999999", "-e"],
+    ] {
+        let refused = error(&broker, arguments, "");
+        assert!(
+            refused.contains("it has offsets 0 to 1, and 2 comes next (OFFSET_OUT_OF_RANGE)"),
+            "{refused}"
+        );
+    }
     assert!(error(&broker, &["consume", "absent"], "").contains("firth topic create"));
+}
+
+#[test]
+fn producing_tells_where_each_record_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start(directory.path());
+    broker.succeed(&["topic", "create", "t", "--partitions", "2"], "");
+    broker.succeed(&["produce", "t", "--partition", "1"], "before\n");
+    let stored = broker.succeed(&["produce", "t", "--partition", "1", "--json"], "a\nb\n");
+    assert_eq!(
+        stored,
+        "{\"offset\":1,\"partition\":1}\n{\"offset\":2,\"partition\":1}\n"
+    );
+    let lines: String = (0..1000).map(|index| format!("{index}={index}\n")).collect();
+    let stored = broker.succeed(&["produce", "t", "--key-separator", "=", "--json"], &lines);
+    assert_eq!(stored.lines().count(), 1000);
+}
+
+#[test]
+fn what_is_accepted_as_something_else_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start(directory.path());
+    let create = [
+        "topic",
+        "create",
+        "t",
+        "--replication-factor",
+        "3",
+        "--config",
+        "min.insync.replicas=2",
+        "--config",
+        "retention.ms=-1",
+    ];
+    let output = broker.command(&create, "");
+    let notes = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{notes}");
+    let notes: Vec<_> = notes.lines().collect();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(
+        notes[0].contains("replication factor 3 was accepted, and it is 1"),
+        "{notes:?}"
+    );
+    assert!(
+        notes[1].contains("min.insync.replicas=2 was accepted and has no effect: one broker"),
+        "{notes:?}"
+    );
+    let create = [
+        "topic",
+        "create",
+        "u",
+        "--config",
+        "min.insync.replicas=2",
+        "--json",
+    ];
+    let created = broker.succeed(&create, "");
+    assert!(
+        created.contains("\"replication_factor\":1") && created.contains("has no effect"),
+        "{created}"
+    );
+}
+
+#[test]
+fn shells_complete_the_command_line() {
+    let directory = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = firth(directory.path())
+            .args(["completions", shell])
+            .output()
+            .unwrap();
+        let script = String::from_utf8(output.stdout).unwrap();
+        for word in ["consume", "replication-factor", "wal-limit"] {
+            assert!(
+                output.status.success() && script.contains(word),
+                "{word} is not in the script for {shell}"
+            );
+        }
+    }
 }

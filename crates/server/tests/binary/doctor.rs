@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Output;
 
-use crate::broker::{Broker, firth};
+use crate::broker::{Broker, Start, firth};
 
 fn doctor(directory: &Path) -> Output {
     firth(directory)
@@ -47,6 +47,7 @@ fn a_healthy_directory_is_read_and_not_changed() {
         report.contains("\"healthy\":true") && report.contains("\"records\":20"),
         "{report}"
     );
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert!(
         before == content(&directory.path().join("data")),
         "the doctor changed what it looked at"
@@ -82,6 +83,10 @@ fn damage_is_found_and_named() {
         report.contains("\"healthy\":false") && report.contains("\"missing_offsets\":1"),
         "{report}"
     );
+    assert!(
+        report.contains("\"problems\":[\"partition 0 of t: offset 5 is damaged, or missing\"]"),
+        "{report}"
+    );
     assert!(before == content(&data), "the doctor changed what it looked at");
 }
 
@@ -93,10 +98,76 @@ fn a_directory_in_use_is_refused() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1));
     assert!(error.contains(&format!("pid {}", broker.pid())), "{error}");
+}
+
+#[test]
+fn a_directory_of_others_is_wrong_usage_and_stays_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let others = directory.path().join("others");
+    std::fs::create_dir_all(others.join("wal")).unwrap();
+    std::fs::write(others.join("wal/notes.txt"), "x").unwrap();
+    std::fs::create_dir(directory.path().join("empty")).unwrap();
+    for (data, words) in [
+        ("absent", "absent is not a directory"),
+        ("empty", "no Firth data here: empty"),
+        ("others", "no Firth data here: others"),
+    ] {
+        let output = firth(directory.path())
+            .args(["doctor", "--data", data])
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{data}: {error}");
+        assert!(error.contains(words) && output.stdout.is_empty(), "{error}");
+    }
+    assert!(!directory.path().join("absent").exists());
+    let names = |path: &Path| std::fs::read_dir(path).unwrap().count();
+    assert_eq!((names(&others), names(&directory.path().join("empty"))), (1, 0));
+}
+
+#[test]
+fn damage_of_a_segment_is_reported_once() {
+    let directory = tempfile::tempdir().unwrap();
+    // Enough that the records of the beginning are in segments alone.
+    let broker = Start::recycling(directory.path()).succeed();
+    for part in 0..40 {
+        let lines: String = (0..1000)
+            .map(|line| format!("needle-{part:02}-{line:03} in a haystack of some length\n"))
+            .collect();
+        broker.succeed(&["produce", "t"], &lines);
+    }
+    broker.stop();
+    let data = directory.path().join("data");
+    let needle = b"needle-03-500";
+    let holds = |bytes: &[u8]| bytes.windows(needle.len()).position(|window| window == needle);
+    let holding: Vec<_> = content(&data)
+        .into_iter()
+        .filter_map(|(path, bytes)| holds(&bytes).map(|at| (path, bytes, at)))
+        .collect();
+    let [(path, bytes, at)] = holding.as_slice() else {
+        panic!("{} files hold it", holding.len())
+    };
+    assert!(path.contains("/segments/"), "{path}");
+    let mut bytes = bytes.clone();
+    bytes[*at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
     let output = firth(directory.path())
-        .args(["doctor", "--data", "absent"])
+        .args(["doctor", "--data", "data"])
         .output()
         .unwrap();
-    assert!(String::from_utf8_lossy(&output.stderr).contains("absent is not a directory"));
-    assert!(!directory.path().join("absent").exists());
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    let problems: Vec<_> = report
+        .lines()
+        .filter(|line| line.starts_with("PROBLEM"))
+        .collect();
+    assert_eq!(problems.len(), 1, "{report}");
+    assert!(
+        problems[0].contains("partition 0 of t: offsets") && problems[0].contains("damaged in segment 0"),
+        "{report}"
+    );
+    assert!(
+        report.contains(", of which 1 damaged\n") && !report.contains("every checksum verified"),
+        "{report}"
+    );
 }

@@ -1,7 +1,10 @@
 use std::io::{Write, stdout};
 
 use anyhow::{Context, Result, bail};
-use firth_kafka_codec::{ByteStr, CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use firth_broker::{Effect, SETTINGS};
+use firth_kafka_codec::{
+    ByteStr, CreatableTopic, CreatableTopicConfig, CreatableTopicResult, CreateTopicsRequest,
+};
 use serde_json::json;
 
 use crate::client::{Client, check};
@@ -13,6 +16,9 @@ pub(crate) struct Args {
     /// Number of partitions [default: the broker's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     partitions: Option<i32>,
+    /// Copies that are asked for [default: the broker's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
+    replication_factor: Option<i16>,
     /// A setting of the topic; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = config)]
     config: Vec<(String, String)>,
@@ -32,7 +38,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let topic = CreatableTopic {
         name: ByteStr::from(args.name.as_str()),
         num_partitions: args.partitions.unwrap_or(-1),
-        replication_factor: -1,
+        replication_factor: args.replication_factor.unwrap_or(-1),
         configs: args.config.iter().map(config).collect(),
         ..Default::default()
     };
@@ -48,22 +54,50 @@ pub(super) async fn run(args: Args) -> Result<()> {
         .context("the broker's answer names no topic")?;
     check(result.error_code, result.error_message.as_ref())
         .with_context(|| format!("topic {}", args.name))?;
-    let id = result.topic_id.to_string();
+    let (id, partitions) = (result.topic_id.to_string(), result.num_partitions);
+    let notes = notes(&args, result);
     if args.json {
-        writeln!(
-            stdout(),
-            "{}",
-            json!({ "name": args.name, "id": id, "partitions": result.num_partitions })
-        )?;
+        let created = json!({
+            "name": args.name,
+            "id": id,
+            "partitions": partitions,
+            "replication_factor": result.replication_factor,
+            "notes": notes,
+        });
+        writeln!(stdout(), "{created}")?;
     } else {
         writeln!(
             stdout(),
-            "created {} ({} partitions, id {id})",
-            args.name,
-            result.num_partitions
+            "created {} ({partitions} partitions, id {id})",
+            args.name
         )?;
+        for note in notes {
+            eprintln!("note: {note}");
+        }
     }
     Ok(())
+}
+
+/// What was asked for and is there as something else.
+fn notes(args: &Args, result: &CreatableTopicResult) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(asked) = args.replication_factor
+        && asked != result.replication_factor
+        && result.replication_factor > 0
+    {
+        notes.push(format!(
+            "replication factor {asked} was accepted, and it is {}: there is one broker, and it keeps one copy",
+            result.replication_factor
+        ));
+    }
+    for (name, value) in &args.config {
+        // The protocol has no words for this, but a broker of this version does with a setting what its table says.
+        let setting = SETTINGS.iter().find(|setting| setting.name == name);
+        if let Some(Effect::Accepted(reason)) = setting.map(|setting| setting.effect) {
+            notes.push(format!("{name}={value} was accepted and has no effect: {reason}"));
+        }
+    }
+    notes
 }
 
 fn config(text: &str) -> Result<(String, String)> {
