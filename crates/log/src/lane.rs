@@ -34,7 +34,7 @@ pub(crate) fn run(core: &Core, disk: &Disk, lane: usize) {
             return;
         }
         let mut sequencer = lock(&core.sequencer);
-        sequencer.lane_is_free();
+        let wakes_lane = sequencer.lane_is_free();
         let failed = sequencer.is_failed();
         drop(sequencer);
         if failed {
@@ -42,7 +42,9 @@ pub(crate) fn run(core: &Core, disk: &Disk, lane: usize) {
             // published before keeps its fate.
             fate.resolve(false);
         }
-        core.work.notify_all();
+        if wakes_lane {
+            core.work.notify_one();
+        }
     }
 }
 

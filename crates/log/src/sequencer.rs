@@ -426,10 +426,12 @@ impl Sequencer {
     }
 
     /// A block was written. Says whether the lane that waits is to be woken: there is something for it, or, in an engine
-    /// that is idle now, it has to begin to count the time.
+    /// that is idle now, it has to begin to count the time, or to end.
+    #[must_use]
     pub(crate) fn lane_is_free(&mut self) -> bool {
         self.lanes_busy -= 1;
-        self.wakes_lane() || (self.waiting == Waiting::ForWork && self.is_idle())
+        let ends_wait = self.waiting == Waiting::ForWork || self.is_closed();
+        self.wakes_lane() || (self.is_idle() && ends_wait)
     }
 
     pub(crate) fn is_idle(&self) -> bool {
