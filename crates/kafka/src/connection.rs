@@ -54,7 +54,7 @@ pub(crate) async fn run<S: Stream>(stream: S, client: Client, stopping: impl Fut
         closed = poll_fn(|cx| connection.poll(cx)) => return closed,
         () = stopping => {}
     }
-    connection.drain(Closed::Stopping);
+    connection.end(Closed::Stopping);
     poll_fn(|cx| connection.poll(cx)).await
 }
 
@@ -142,12 +142,9 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Nothing more is read or dispatched. A fetch that waits for records is dropped, the rest is answered.
-    fn drain(&mut self, why: Closed) {
+    /// Nothing more is read. What is dispatched is answered.
+    fn end(&mut self, why: Closed) {
         self.ending.get_or_insert(why);
-        if self.replies.running() == Some(ApiKey::Fetch) {
-            self.replies = Replies::default();
-        }
     }
 
     fn release(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
@@ -181,7 +178,11 @@ impl<S: Stream> Connection<S> {
         match self.input.poll_fill(cx, &mut self.stream)? {
             Poll::Pending => Ok(false),
             Poll::Ready(0) if self.input.is_empty() => {
-                self.drain(Closed::ByClient);
+                // It may wait for other answers still, but hardly for records that come later.
+                if self.replies.running() == Some(ApiKey::Fetch) {
+                    self.replies = Replies::default();
+                }
+                self.end(Closed::ByClient);
                 Ok(true)
             }
             Poll::Ready(0) => Err(Closed::Truncated {

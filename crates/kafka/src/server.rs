@@ -34,11 +34,17 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) reply_memory: ReplyMemory,
     slots: Arc<Semaphore>,
+    /// Becomes true when the broker stops: who waits for records is answered with what there is.
+    draining: watch::Sender<bool>,
     /// The second of the monotonic clock in which a client's failure was last logged.
     warned_s: AtomicU64,
 }
 
 impl Shared {
+    pub(crate) async fn draining(&self) {
+        stopped(self.draining.subscribe()).await;
+    }
+
     /// Whether what a client meets again and again, because it retries, may be logged: once in a second.
     pub(crate) fn may_warn(&self) -> bool {
         let now_s = self.broker.clock().monotonic().as_secs();
@@ -62,6 +68,7 @@ impl Server {
             metrics: Arc::default(),
             reply_memory: ReplyMemory::new(broker.memory()),
             slots: Arc::new(Semaphore::new(connections_max)),
+            draining: watch::Sender::new(false),
             warned_s: AtomicU64::new(u64::MAX),
             broker,
             config,
@@ -151,6 +158,7 @@ impl Server {
     }
 
     async fn drain(&self, mut connections: JoinSet<()>) {
+        self.shared.draining.send_replace(true);
         let drain_ms_max = self.shared.config.drain_ms_max;
         let all_ended = async {
             while let Some(ended) = connections.join_next().await {

@@ -466,6 +466,9 @@ async fn a_stopping_broker_answers_what_it_has_begun() {
     let requests = || metrics.apis().map(|(_, api)| api.requests()).sum::<u64>();
     until("both are dispatched", || requests() == 3).await;
     let stop = tokio::spawn(broker.stop());
+    let (_, response) = poller.receive::<FetchRequest>(12).await;
+    let waited = &response.responses[0].partitions[0];
+    assert_eq!((waited.error_code, waited.high_watermark), (ErrorCode::None, 0));
     poller.closed().await;
     drop(hold);
     assert_eq!(

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +96,8 @@ impl<'a> Poll<'a> {
             // A client may ask to wait for longer than a clock can say.
             let deadline = Instant::now().checked_add(self.asked.wait);
             let signal = self.partitions.signal().clone();
+            let server = self.server;
+            let mut draining = pin!(server.draining());
             loop {
                 self.watch_the_rest();
                 if !self.partitions.has_turns() {
@@ -103,6 +106,7 @@ impl<'a> Poll<'a> {
                         biased;
                         () = signal.raised() => self.partitions.take_signals(),
                         () = until(deadline) => break,
+                        () = &mut draining => break,
                     }
                 }
                 self.look().await;
