@@ -14,6 +14,10 @@ use crate::{
     produce::{self, Load, Outcome, Until},
 };
 
+/// Of the WAL's limit. At seven eighths the broker begins to hold producers to the pace of sealing, which is what the
+/// sustained scenarios measure.
+const BURST_PERCENT: u64 = 85;
+
 impl Scenario {
     pub(super) fn produce(
         &self,
@@ -110,7 +114,7 @@ impl Shape {
         let seconds = Until::Elapsed(Duration::from_secs_f64(comparison.seconds));
         match extent {
             Extent::UntilWalLimit | Extent::UntilWalLimitNew => {
-                self.load_until(server, comparison, 0, Until::PayloadBytes(limit))
+                self.load_until(server, comparison, 0, Until::PayloadBytes(limit * BURST_PERCENT / 100))
             }
             Extent::Sustained => self.load_until(server, comparison, SUSTAINED_LAPS * limit, seconds),
             Extent::Seconds => self.load_until(server, comparison, 0, seconds),
