@@ -156,6 +156,11 @@ fn render_kafka(text: &mut Text, kafka: &KafkaMetrics) {
         "Bytes sent to clients.",
         kafka.sent_bytes(),
     );
+    text.counter(
+        "firth_kafka_fetch_looks_total",
+        "Partitions that Fetch looked at. It should grow with what is produced, not with what is subscribed to.",
+        kafka.fetch_looks(),
+    );
     let mut family = |name, help, value: fn(&firth_kafka::ApiMetrics) -> u64| {
         let mut family = text.family(name, Kind::Counter, help);
         for (api_key, metrics) in kafka.apis() {

@@ -26,6 +26,9 @@ use crate::server::Client;
 /// The highest epoch that a leader had: every log has had one leader.
 const LEADER_EPOCH: i32 = 0;
 
+/// Fetch and Produce name topics by id from this version on (KIP-516).
+const BY_ID_MIN: i16 = 13;
+
 /// What became of a request.
 pub(crate) enum Started {
     Parked(Parked),

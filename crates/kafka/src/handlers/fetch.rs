@@ -12,14 +12,11 @@ use firth_kafka_codec::{
 
 use self::poll::{Asked, Poll, Polled};
 use self::room::Room;
-use super::{Answer, reply};
+use super::{Answer, BY_ID_MIN, reply};
 use crate::connection::{Reply, Running};
 use crate::fetch_session::{Partitions, Place, Session, Turn};
 use crate::reply_memory::Held;
 use crate::server::Client;
-
-/// Topics are named by id from this version on (KIP-516).
-const BY_ID_MIN: i16 = 13;
 
 const READ_COMMITTED: i8 = 1;
 

@@ -9,14 +9,12 @@ use firth_kafka_codec::{
 };
 use smallvec::SmallVec;
 
-use super::{encode, message};
+use super::{BY_ID_MIN, encode, message};
 use crate::closed::Closed;
 use crate::connection::Parked;
 use crate::error;
 use crate::server::Client;
 
-/// Topics are named by id from this version on (KIP-516).
-const BY_ID_MIN: i16 = 13;
 /// The first version whose clients know zstd (KIP-110).
 const ZSTD_MIN: i16 = 7;
 
