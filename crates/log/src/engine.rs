@@ -348,7 +348,7 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
     }
     let next_log = recovered.meta.next_log.max(LogId::FIRST_ALLOCATED.0);
     let pacing = Pacing::new(options.segment_bytes, limits.bytes_max, ENTRIES_MAX);
-    let sealer = Sealer::new(recovered.checkpointer, recovered.sealed_producers, pacing);
+    let sealer = Sealer::new(recovered.checkpointer, recovered.carried, pacing);
     let disk = Disk {
         wal: Wal::new(
             storage.clone(),

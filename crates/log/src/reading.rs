@@ -81,7 +81,7 @@ pub(crate) async fn read_log(
         if found.bytes > 0 {
             return Ok(found.at(bounds));
         }
-        // Nothing is left between here and the end of what was read: offsets have holes.
+        // Nothing is left between here and the end of what was read: not every offset is a record's.
         at = next_offset.min(to).max(at.saturating_add(1));
     }
 }
@@ -175,10 +175,15 @@ async fn from_disk(
     blocking(core, move || {
         let mut found = Found::default();
         match fetch {
-            // Of these slices none begins at what is quarantined or behind it.
+            // None of these slices begins behind a hole.
             Fetch::Wal(slices) => {
                 for (place, extent) in slices {
-                    if !found.take(&read_wal(&task_core, &view, &place, &extent)?, from, max_bytes) {
+                    let slice = match read_wal(&task_core, &view, &place, &extent) {
+                        // What precedes it is served, and the next read reports it.
+                        Err(ReadError::Damaged { .. }) if found.bytes > 0 => break,
+                        slice => slice?,
+                    };
+                    if !found.take(&slice, from, max_bytes) {
                         break;
                     }
                 }
@@ -270,7 +275,8 @@ fn damaged(core: &Core, view: &View, first_offset: i64, next_offset: i64, place:
     }
 }
 
-/// Finds the first batch with a timestamp at or after the sought one, or with the largest.
+/// Finds the first batch with a timestamp at or after the sought one, or with the largest. What is damaged is passed: of
+/// when its records were nothing is known, and who reads on from what is found has not asked for them.
 pub(crate) async fn find(core: &Arc<Core>, log: LogId, seek: Seek) -> Result<Option<Bytes>, ReadError> {
     let view = core.view(log).ok_or(ReadError::UnknownLog(log))?;
     let start = view.bounds().start;
@@ -287,7 +293,12 @@ pub(crate) async fn find(core: &Arc<Core>, log: LogId, seek: Seek) -> Result<Opt
         let batch = if extent.first_offset < start {
             scan(core, log, start, extent.next_offset, timestamp).await?
         } else {
-            find_sealed(core, &view, *extent, timestamp).await?
+            match find_sealed(core, &view, *extent, timestamp).await {
+                Err(ReadError::Damaged { next_offset, .. }) => {
+                    scan(core, log, next_offset, extent.next_offset, timestamp).await?
+                }
+                batch => batch?,
+            }
         };
         if batch.is_some() {
             return Ok(batch);

@@ -4,6 +4,7 @@
 //! segments; where it is older than it should be, the segments complete it. Nothing is repaired by deleting.
 
 mod base;
+mod losses;
 
 use std::collections::HashMap;
 use std::io;
@@ -20,9 +21,8 @@ use crate::file::aligned::BufferPool;
 use crate::frame::LogId;
 use crate::meta::{self, Meta};
 use crate::producers::Producers;
-use crate::quarantine;
-use crate::rewrite::SealedProducers;
-use crate::scan::{self, Damage, DamagedPart, Scan, Span};
+use crate::rewrite::{Carried, SealedProducers};
+use crate::scan::{self, Damage, Scan, Span};
 use crate::sealer::sealed_extents;
 use crate::segment::{self, FooterCache, Segment, SegmentId};
 use crate::view::View;
@@ -54,7 +54,7 @@ pub(crate) struct Recovered {
     pub(crate) blocks: Blocks,
     /// Where each log goes on.
     pub(crate) heads: Vec<RecoveredHead>,
-    pub(crate) sealed_producers: SealedProducers,
+    pub(crate) carried: Carried,
     pub(crate) full: Vec<(Arc<WalFile>, u64)>,
     pub(crate) free: Vec<Arc<WalFile>>,
     pub(crate) incarnation: Incarnation,
@@ -283,26 +283,24 @@ fn serve(
         damages,
         last_lsn,
     } = tail;
-    let unknown_loss = name_damages(means.storage, &damages)?;
+    losses::name(means.storage, &damages)?;
 
     let views = build_views(&meta, &base.segments);
     let (data_lsn, recorded_lsn) = last_lsns(&found);
     make_durable(means, &found, recorded_lsn.max(base.claimed_lsn) + 1)?;
-    let (blocks, full) = match data_lsn {
-        0 => {
-            // Blocks without entries have told what they had to.
-            meta.sealed_lsn = meta.sealed_lsn.max(last_lsn);
-            Default::default()
-        }
-        _ => build_tail(&views, found),
-    };
+    let (blocks, mut full) = build_tail(&views, found);
+    let (losses, quarantined) = losses::quarantine(&mut meta, &views, &base.segments, &damages);
+    if data_lsn == 0 && losses.is_empty() {
+        // Blocks without entries have told what they had to.
+        meta.sealed_lsn = meta.sealed_lsn.max(last_lsn);
+        full.clear();
+    }
     // What recovery read may be in the page cache alone; readers must not see what the next crash takes back.
     full.iter().try_for_each(|(file, _)| file.sync())?;
     let free = free_files(means.storage, scan, &full)?;
-    let named = quarantine_sealed(&views, &base.segments)? + quarantine_holes(&mut meta, &views, &damages);
+    let unknown_loss = base.unknown_loss || losses::are_unknown(&damages);
     let heads = build_heads(&mut meta, &views, &mut producers, unknown_loss);
-    let has_losses = unknown_loss || base.losses > 0 || holes(&views[&LogId::META]).next().is_some();
-    skip_ids(&mut meta, has_losses);
+    skip_ids(&mut meta, unknown_loss || base.losses > 0, &views[&LogId::META]);
     let incarnation = Incarnation {
         id: means.incarnation_id,
         number: scan.number_max + 1,
@@ -329,19 +327,19 @@ fn serve(
         views,
         blocks,
         heads,
-        sealed_producers,
+        carried: Carried::new(sealed_producers, losses),
         full,
         free,
         incarnation,
         data_lsn,
         recorded_lsn,
-        quarantined: named + base.losses + lost_blocks(&damages),
+        quarantined: quarantined + base.losses,
     })
 }
 
 /// Records of logs may be among what is lost: no id is given a second time.
-fn skip_ids(meta: &mut Meta, has_losses: bool) {
-    if has_losses {
+fn skip_ids(meta: &mut Meta, has_losses: bool, view: &View) {
+    if has_losses || !view.holes().is_empty() {
         meta.next_log = meta.next_log.saturating_add(IDS_SKIPPED);
     }
 }
@@ -360,12 +358,6 @@ fn name_missing(segments: &[SegmentId]) {
     for segment in segments {
         tracing::error!(%segment, "a segment is missing or damaged; what it held is quarantined");
     }
-}
-
-/// Stretches of the WAL of which nothing tells whose they were.
-fn lost_blocks(damages: &[Damage]) -> u64 {
-    let is_lost = |damage: &&Damage| matches!(damage.what, DamagedPart::Blocks(_));
-    damages.iter().filter(is_lost).count() as u64
 }
 
 /// The last block that carries batches, and the last LSN that a block says to be durable; 0 where there is none.
@@ -393,35 +385,6 @@ fn begin(
         .map_err(catalog_error)?;
     meta.changed_logs.clear();
     Ok(())
-}
-
-/// Names what is damaged, and keeps copies of the files that it lies in. Says whether blocks were lost of which nothing
-/// tells whose they were.
-fn name_damages(storage: &dyn Storage, damages: &[Damage]) -> io::Result<bool> {
-    let mut unknown_loss = false;
-    for damage in damages {
-        match &damage.what {
-            DamagedPart::Blocks(lsns) => {
-                unknown_loss = true;
-                let (first_lsn, last_lsn) = (lsns.start(), lsns.end());
-                tracing::error!(
-                    first_lsn,
-                    last_lsn,
-                    "acknowledged blocks of the WAL are damaged; quarantined"
-                );
-            }
-            DamagedPart::Slice(entry) => tracing::error!(
-                log = entry.log.0,
-                first_offset = entry.first_offset,
-                next_offset = entry.next_offset,
-                "acknowledged data is damaged in the WAL; quarantined"
-            ),
-        }
-        for file in &damage.files {
-            quarantine::keep(storage, file, damage.lsn)?;
-        }
-    }
-    Ok(unknown_loss)
 }
 
 fn build_views(meta: &Meta, segments: &[Segment]) -> HashMap<LogId, Arc<View>> {
@@ -481,53 +444,6 @@ fn free_files(
         storage.remove(&wal::path(file.slot))?;
     }
     Ok(whole)
-}
-
-/// Quarantines what segments name as missing.
-fn quarantine_sealed(views: &HashMap<LogId, Arc<View>>, segments: &[Segment]) -> Result<u64, OpenError> {
-    let mut count = 0;
-    for segment in segments {
-        for hole in base::holes(segment)? {
-            let view = views.get(&LogId(hole.log));
-            let is_news = view.is_some_and(|view| {
-                hole.next_offset > view.bounds().start && view.quarantine(hole.first_offset, hole.next_offset)
-            });
-            count += u64::from(is_news);
-        }
-    }
-    Ok(count)
-}
-
-/// Quarantines what is missing between two stretches of a log: nothing leaves holes yet but damage.
-fn quarantine_holes(meta: &mut Meta, views: &HashMap<LogId, Arc<View>>, damages: &[Damage]) -> u64 {
-    for damage in damages {
-        if let DamagedPart::Slice(entry) = &damage.what
-            && let Some(view) = views.get(&entry.log)
-        {
-            view.raise_end(entry.next_offset);
-            // Where it was the end of the log, nothing else tells it when the WAL is written over.
-            meta.note_next_offset(entry.log, entry.next_offset);
-        }
-    }
-    let mut count = 0;
-    for (log, view) in views {
-        for (first_offset, next_offset) in holes(view) {
-            tracing::error!(
-                log = log.0,
-                first_offset,
-                next_offset,
-                "acknowledged data is missing; quarantined"
-            );
-            count += u64::from(view.quarantine(first_offset, next_offset));
-        }
-    }
-    count
-}
-
-/// What is missing of a log, but for what recovery skipped.
-fn holes(view: &View) -> impl Iterator<Item = (i64, i64)> {
-    let gaps = view.gaps().into_iter();
-    gaps.filter(|(first_offset, next_offset)| next_offset - first_offset < OFFSETS_SKIPPED)
 }
 
 fn build_heads(

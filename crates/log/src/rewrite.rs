@@ -2,6 +2,10 @@
 //!
 //! Sealing gives it WAL blocks; merging and reclaiming will give it segments too. What is below a log's start, or of
 //! a deleted log, is left out; offsets stay as they are.
+//!
+//! What the WAL lost has no place among the batches, and when the WAL is written over nothing else tells of it. So the
+//! next segment that is written names it, and it is known before anything behind it counts as sealed. A lost batch is in
+//! no producer's window, as if it had never been sent: sent again it is taken.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -14,8 +18,15 @@ use crate::core::Core;
 use crate::file::Mode;
 use crate::frame::LogId;
 use crate::producers::Producers;
-use crate::segment::{Footer, Hole, SegmentId, Source, Writer};
+use crate::segment::{Footer, Hole, Losses, SegmentId, Source, Writer};
 use crate::stored::{Loaded, StoredBlock};
+
+/// What segments hold beside batches, and the next one takes over.
+pub(crate) struct Carried {
+    pub(crate) producers: SealedProducers,
+    /// What no segment names yet.
+    pub(crate) losses: Losses,
+}
 
 /// The windows of idempotent producers as of what is sealed, and the segment that holds them last.
 #[derive(Clone, Default)]
@@ -39,16 +50,18 @@ struct Piece<'a> {
     is_trimmed: bool,
 }
 
-/// Writes what is kept of `blocks` into the segment `id`, and the windows of producers that segments which are `dead`
-/// hold last. `None` where there is nothing to write.
+/// Writes what is kept of `blocks` into the segment `id`, with the windows of producers that segments which are `dead` hold
+/// last, and with what is lost. `None` where there is nothing to write.
 pub(crate) fn rewrite(
     core: &Core,
     blocks: &[Arc<StoredBlock>],
     source: Source,
     id: SegmentId,
-    producers: &mut SealedProducers,
+    carried: &mut Carried,
     dead: &[SegmentId],
 ) -> io::Result<Option<Footer>> {
+    let mut losses = carried.losses_before(source.last_lsn, |hole| is_kept(core, hole));
+    let producers = &mut carried.producers;
     let loaded = blocks
         .iter()
         .map(|block| block.load())
@@ -56,7 +69,7 @@ pub(crate) fn rewrite(
     let pieces = pieces(core, blocks, &loaded);
     let mut changed = producers.held_by(dead);
     changed.extend(producers.held_by(&[NOWHERE]));
-    if pieces.is_empty() && changed.is_empty() {
+    if pieces.is_empty() && changed.is_empty() && losses.is_empty() {
         return Ok(None);
     }
     let disk = core.disk();
@@ -68,7 +81,8 @@ pub(crate) fn rewrite(
         let log = group[0].entry.log;
         writer.begin_extent(log.0);
         for piece in group {
-            let Some(batches) = verified(core, piece)? else {
+            let Some(batches) = verified(piece) else {
+                losses.holes.extend(quarantine(core, piece)?);
                 continue;
             };
             if producers.note(batches, log, core.now_ms()) {
@@ -79,28 +93,47 @@ pub(crate) fn rewrite(
             }
             disk.gate.progress(batches.len() as u64);
         }
-        name_holes(core, &mut writer, group[0].entry);
     }
     for log in &changed {
         if let Some(sealed) = producers.0.get(log) {
             writer.producers(log.0, &sealed.producers.encode());
         }
     }
-    let footer = writer.finish(source)?;
+    losses.holes.sort_unstable();
+    let footer = writer.finish(source, losses)?;
     changed.iter().for_each(|log| producers.set_segment(*log, id));
+    carried.forget_losses_before(source.last_lsn);
     Ok(Some(footer))
 }
 
-/// Names what was found damaged of a log since its first batch here: nothing else tells it when the WAL is written over.
-fn name_holes(core: &Core, writer: &mut Writer<'_>, first: &Entry) {
-    let view = core.view(first.log);
-    let holes = view.map(|view| view.holes_from(first.first_offset));
-    for (first_offset, next_offset) in holes.unwrap_or_default() {
-        writer.hole(Hole {
-            log: first.log.0,
-            first_offset,
-            next_offset,
-        });
+/// Whether the log is there and not trimmed beyond the hole.
+fn is_kept(core: &Core, hole: &Hole) -> bool {
+    let view = core.view(LogId(hole.log));
+    view.is_some_and(|view| view.bounds().start < hole.next_offset)
+}
+
+impl Carried {
+    pub(crate) fn new(producers: SealedProducers, losses: Losses) -> Carried {
+        Carried { producers, losses }
+    }
+
+    /// What the segment of a span up to `lsn` names: all holes, and the lost blocks of the span, so that no later segment
+    /// holds anything that is older.
+    fn losses_before(&self, lsn: u64, is_kept: impl Fn(&Hole) -> bool) -> Losses {
+        let Losses { holes, blocks } = &self.losses;
+        Losses {
+            holes: holes.iter().filter(|hole| is_kept(hole)).copied().collect(),
+            blocks: blocks
+                .iter()
+                .filter(|span| span.first_lsn <= lsn)
+                .copied()
+                .collect(),
+        }
+    }
+
+    fn forget_losses_before(&mut self, lsn: u64) {
+        self.losses.holes.clear();
+        self.losses.blocks.retain(|span| span.first_lsn > lsn);
     }
 }
 
@@ -186,22 +219,31 @@ fn pieces<'a>(core: &Core, blocks: &'a [Arc<StoredBlock>], loaded: &'a [Loaded])
     pieces
 }
 
-/// The piece's batches. `None` where the WAL does not have them as they were written, which is then quarantined.
-fn verified<'a>(core: &Core, piece: &Piece<'a>) -> io::Result<Option<&'a [u8]>> {
-    let batches = match piece.loaded {
-        Loaded::Memory(block) => return Ok(Some(block::slice(piece.entry, block))),
+/// The piece's batches. `None` where the WAL does not have them as they were written.
+fn verified<'a>(piece: &Piece<'a>) -> Option<&'a [u8]> {
+    match piece.loaded {
+        Loaded::Memory(block) => Some(block::slice(piece.entry, block)),
         Loaded::Wal(block) => block::payload(piece.entry, block),
-    };
-    if batches.is_none() && !piece.is_trimmed {
-        // The file is written over when this is sealed.
-        piece.block.keep_evidence(&*core.disk().storage)?;
-        let Entry {
-            log,
-            first_offset,
-            next_offset,
-            ..
-        } = *piece.entry;
-        core.quarantine(log, first_offset, next_offset, "a block of the WAL");
     }
-    Ok(batches)
+}
+
+/// Quarantines a piece that is damaged. `None` where nobody misses it.
+fn quarantine(core: &Core, piece: &Piece<'_>) -> io::Result<Option<Hole>> {
+    if piece.is_trimmed {
+        return Ok(None);
+    }
+    // The file is written over when this is sealed.
+    piece.block.keep_evidence(&*core.disk().storage)?;
+    let Entry {
+        log,
+        first_offset,
+        next_offset,
+        ..
+    } = *piece.entry;
+    core.quarantine(log, first_offset, next_offset, "a block of the WAL");
+    Ok(Some(Hole {
+        log: log.0,
+        first_offset,
+        next_offset,
+    }))
 }

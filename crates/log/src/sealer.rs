@@ -16,7 +16,7 @@ use crate::core::{Core, Disk, FullFor};
 use crate::frame::LogId;
 use crate::lock::{abort, lock, read, write};
 use crate::pacing::{Decision, Pacing, Situation};
-use crate::rewrite::{self, SealedProducers};
+use crate::rewrite::{self, Carried};
 use crate::segment::{self, Footer, Segment, SegmentId, Source};
 use crate::stats::Counters;
 use crate::stored::StoredBlock;
@@ -29,7 +29,7 @@ const DEFER: Duration = Duration::from_millis(50);
 
 pub(crate) struct Sealer {
     pub(crate) checkpointer: Checkpointer,
-    pub(crate) producers: SealedProducers,
+    carried: Carried,
     pub(crate) pacing: Pacing,
     /// What is in a segment already and not in the catalog yet, since the disk was full.
     written: Option<SealedSpan>,
@@ -79,10 +79,10 @@ impl Error {
 }
 
 impl Sealer {
-    pub(crate) fn new(checkpointer: Checkpointer, producers: SealedProducers, pacing: Pacing) -> Sealer {
+    pub(crate) fn new(checkpointer: Checkpointer, carried: Carried, pacing: Pacing) -> Sealer {
         Sealer {
             checkpointer,
-            producers,
+            carried,
             pacing,
             written: None,
             removed: Vec::new(),
@@ -216,7 +216,7 @@ impl Sealer {
             };
             (blocks, source, SegmentId(publisher.meta.next_segment))
         };
-        let written = rewrite::rewrite(core, &blocks, source, id, &mut self.producers, dead);
+        let written = rewrite::rewrite(core, &blocks, source, id, &mut self.carried, dead);
         if written.is_err() {
             // It takes space, and after a flush that failed neither its bytes nor its name would ever be durable.
             let _ = disk.storage.remove(&id.path());
@@ -229,6 +229,9 @@ impl Sealer {
         meta.next_segment = id.0 + 1;
         for entry in blocks.iter().flat_map(|block| &block.entries) {
             meta.note_next_offset(entry.log, entry.next_offset);
+        }
+        for hole in footer.iter().flat_map(|footer| &footer.losses.holes) {
+            meta.note_next_offset(LogId(hole.log), hole.next_offset);
         }
         Ok(Some(SealedSpan {
             blocks,
@@ -251,14 +254,15 @@ impl Sealer {
 
     /// Segments that hold producers' windows which no other one holds wait until the next segment takes them over.
     fn without_producers(&self, mut dead: Vec<SegmentId>) -> Vec<SegmentId> {
-        dead.retain(|id| self.producers.held_by(&[*id]).is_empty());
+        dead.retain(|id| self.carried.producers.held_by(&[*id]).is_empty());
         dead
     }
 
     fn expire_producers(&mut self, core: &Core) {
         let horizon_ms = core.now_ms() - core.options.producer_expiry_ms;
         let views = read(&core.views);
-        self.producers.expire(horizon_ms, |log| views.contains_key(&log));
+        let producers = &mut self.carried.producers;
+        producers.expire(horizon_ms, |log| views.contains_key(&log));
     }
 
     /// Brings the catalog to what is published now.
@@ -290,7 +294,7 @@ impl Sealer {
         if dead.is_empty() {
             return Ok(());
         }
-        self.producers.lose(dead);
+        self.carried.producers.lose(dead);
         for id in dead {
             write(&disk.segments).remove(id);
             disk.storage.remove(&id.path())?;
@@ -368,34 +372,49 @@ pub(crate) fn sealed_extents(footer: &Footer) -> impl Iterator<Item = (LogId, Se
     })
 }
 
-/// Segments of which no log keeps anything.
+/// Segments of which no log keeps anything. One that names lost blocks, which may have been of any log, stays for as long
+/// as something is kept that is as old.
 fn dead_segments(core: &Core, disk: &Disk) -> Vec<SegmentId> {
     let views = read(&core.views);
     let segments = read(&disk.segments);
-    let dead = segments
-        .iter()
-        .filter(|(_, segment)| kept_extents(&views, segment).next().is_none());
-    dead.map(|(id, _)| *id).collect()
+    let mut unkept = Vec::new();
+    let mut oldest_kept = None;
+    for (id, segment) in &*segments {
+        match kept_logs(&views, segment).next() {
+            Some(_) => oldest_kept = Some(oldest_kept.unwrap_or(*id).min(*id)),
+            None => unkept.push((*id, &segment.footer().losses)),
+        }
+    }
+    let dead = unkept
+        .into_iter()
+        .filter(|(id, losses)| losses.blocks.is_empty() || oldest_kept.is_none_or(|oldest| *id < oldest));
+    dead.map(|(id, _)| id).collect()
 }
 
 /// Whether there is a segment of which nothing but records of the meta log is kept.
 fn is_kept_for_meta(core: &Core, disk: &Disk) -> bool {
     let views = read(&core.views);
     read(&disk.segments).values().any(|segment| {
-        let mut kept = kept_extents(&views, segment);
-        kept.next() == Some(LogId::META) && kept.next().is_none()
+        let mut kept = kept_logs(&views, segment).peekable();
+        kept.peek().is_some() && kept.all(|log| log == LogId::META)
     })
 }
 
-/// The logs that keep something of a segment.
-fn kept_extents<'a>(
+/// The logs that keep something of a segment, or of which it names something as lost that was not trimmed.
+fn kept_logs<'a>(
     views: &'a HashMap<LogId, Arc<View>>,
     segment: &'a Segment,
 ) -> impl Iterator<Item = LogId> + 'a {
-    let kept = segment.extents().iter().filter(|extent| {
+    let Footer { extents, losses, .. } = segment.footer();
+    let extents = extents.iter().map(|extent| (extent.log, extent.next_offset));
+    let holes = losses.holes.iter().map(|hole| (hole.log, hole.next_offset));
+    let logs = extents
+        .chain(holes)
+        .map(|(log, next_offset)| (LogId(log), next_offset));
+    let kept = logs.filter(|(log, next_offset)| {
         views
-            .get(&LogId(extent.log))
-            .is_some_and(|view| view.bounds().start < extent.next_offset)
+            .get(log)
+            .is_some_and(|view| view.bounds().start < *next_offset)
     });
-    kept.map(|extent| LogId(extent.log))
+    kept.map(|(log, _)| log)
 }

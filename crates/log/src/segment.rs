@@ -84,6 +84,7 @@ pub struct Footer {
     pub source: Source,
     /// One for each log, in ascending order of log ids.
     pub extents: Vec<Extent>,
+    pub losses: Losses,
 }
 
 impl Footer {
@@ -123,12 +124,27 @@ pub struct Extent {
     index: ChunkRange,
 }
 
-/// Offsets of one log that were given to records which were damaged before they were sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What was acknowledged and is lost, and what no earlier segment names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// A hole may lie before, between or behind the log's batches in the segment that names it; the log need not have any.
+    pub holes: Vec<Hole>,
+    /// Blocks of the write-ahead log of which nothing tells whose records they held.
+    pub blocks: Vec<Source>,
+}
+
+/// Offsets of one log that were given to records which are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hole {
     pub log: u64,
     pub first_offset: i64,
     pub next_offset: i64,
+}
+
+impl Losses {
+    pub fn is_empty(&self) -> bool {
+        self.holes.is_empty() && self.blocks.is_empty()
+    }
 }
 
 /// A run of entries in the section of chunks.

@@ -2,13 +2,17 @@
 //!
 //! Everything in a view is durable in the sense of the engine's durability. Tail and sealed extents may overlap: a
 //! block that is sealed stays in the tail for as long as it is in memory, since memory is where most readers are.
+//!
+//! *Holes* are offsets that were acknowledged and then damaged. A read never passes one: it ends before it, or is refused
+//! by its name. They are told by the view alone and not by what lies between extents, as an extent may have holes of its
+//! own, and offsets may be missing where nothing was lost.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::frame::{Bounds, ExtentUsage, LogId, ReadError};
 use crate::lock::lock;
-use crate::segment::SegmentId;
+use crate::segment::{Hole, SegmentId};
 use crate::signal::Signal;
 use crate::stored::StoredBlock;
 
@@ -24,8 +28,8 @@ struct State {
     deleted: bool,
     tail: VecDeque<TailExtent>,
     sealed: VecDeque<SealedExtent>,
-    /// Offsets that were acknowledged and then damaged: `(first_offset, next_offset)`, ascending.
-    quarantined: Vec<(i64, i64)>,
+    /// `(first_offset, next_offset)`, ascending. Those that were found by reading may overlap others.
+    holes: Vec<(i64, i64)>,
     watchers: Vec<(Weak<Signal>, u64)>,
 }
 
@@ -55,7 +59,7 @@ pub(crate) struct SealedExtent {
 pub(crate) struct Located {
     pub(crate) bounds: Bounds,
     pub(crate) source: Source,
-    /// What begins here or behind is not for this read: it would step over offsets that are quarantined.
+    /// Where the next hole begins: nothing from there on is for this read.
     pub(crate) to: i64,
 }
 
@@ -153,7 +157,7 @@ impl View {
         while state.tail.front().is_some_and(|extent| extent.next_offset <= to) {
             state.tail.pop_front();
         }
-        state.quarantined.retain(|(_, next_offset)| *next_offset > to);
+        state.holes.retain(|(_, next_offset)| *next_offset > to);
         state.watched(raised);
     }
 
@@ -173,21 +177,32 @@ impl View {
     pub(crate) fn quarantine(&self, first_offset: i64, next_offset: i64) -> bool {
         let mut state = lock(&self.state);
         let hole = (first_offset, next_offset);
-        let Err(at) = state.quarantined.binary_search(&hole) else {
+        let Err(at) = state.holes.binary_search(&hole) else {
             return false;
         };
-        state.quarantined.insert(at, hole);
+        if state.deleted || next_offset <= state.start {
+            return false;
+        }
+        state.holes.insert(at, hole);
         state.end = state.end.max(next_offset);
         true
     }
 
-    /// What is quarantined from an offset on.
-    pub(crate) fn holes_from(&self, offset: i64) -> Vec<(i64, i64)> {
-        let quarantined = &lock(&self.state).quarantined;
-        let holes = quarantined
-            .iter()
-            .filter(|(first_offset, _)| *first_offset >= offset);
-        holes.copied().collect()
+    /// Takes over a hole that a segment names, unless an earlier segment has what is missing there: it could not be read
+    /// when the hole was named, and was put back since. Later ones have what lies around the hole.
+    pub(crate) fn quarantine_sealed(&self, hole: &Hole, segment: SegmentId) {
+        let is_held = lock(&self.state).sealed.iter().any(|extent| {
+            extent.segment < segment
+                && extent.first_offset <= hole.first_offset
+                && hole.next_offset <= extent.next_offset
+        });
+        if !is_held {
+            self.quarantine(hole.first_offset, hole.next_offset);
+        }
+    }
+
+    pub(crate) fn holes(&self) -> Vec<(i64, i64)> {
+        lock(&self.state).holes.clone()
     }
 
     /// A segment now holds this stretch.
@@ -241,34 +256,33 @@ impl View {
         if from < bounds.start || from > bounds.end {
             return Err(ReadError::OutOfRange(bounds));
         }
-        if let Some((first_offset, next_offset)) = state
-            .quarantined
-            .iter()
-            .copied()
-            .find(|(first, next)| (*first..*next).contains(&from))
-        {
+        let hole = state.hole_after(from);
+        let to = hole.map_or(i64::MAX, |(first_offset, _)| first_offset);
+        let at = state.tail.partition_point(|extent| extent.next_offset <= from);
+        let tail = state.tail.get(at);
+        let sealed = state
+            .sealed
+            .get(state.sealed.partition_point(|extent| extent.next_offset <= from));
+        // Where both hold the offset memory is read; where the tail begins later, the segment.
+        let sealed = sealed.filter(|sealed| {
+            tail.is_none_or(|tail| sealed.first_offset < tail.first_offset && from < tail.first_offset)
+        });
+        let first_offset = match (sealed, tail) {
+            (Some(sealed), _) => sealed.first_offset,
+            (None, Some(tail)) => tail.first_offset,
+            (None, None) => bounds.end,
+        };
+        if let Some((first_offset, next_offset)) = hole.filter(|_| to <= from.max(first_offset)) {
             return Err(ReadError::Damaged {
                 log: self.log,
                 first_offset,
                 next_offset,
             });
         }
-        let to = state.next_hole(from);
-        let at = state.tail.partition_point(|extent| extent.next_offset <= from);
-        let tail = state.tail.get(at);
-        let sealed = state
-            .sealed
-            .get(state.sealed.partition_point(|extent| extent.next_offset <= from));
-        let source = match (tail, sealed) {
+        let source = match (sealed, tail) {
+            (Some(sealed), _) => Source::Sealed(*sealed),
+            (None, Some(_)) => Source::Tail(state.tail_slices(at, to, bytes_max)),
             (None, None) => Source::Nothing,
-            (None, Some(sealed)) => Source::Sealed(*sealed),
-            // Where both hold the offset memory is read; where the tail begins later, the segment.
-            (Some(tail), Some(sealed))
-                if sealed.first_offset < tail.first_offset && from < tail.first_offset =>
-            {
-                Source::Sealed(*sealed)
-            }
-            (Some(_), _) => Source::Tail(state.tail_slices(at, to, bytes_max)),
         };
         Ok(Located { bounds, source, to })
     }
@@ -307,7 +321,7 @@ impl View {
         sealed.chain(tail).collect()
     }
 
-    /// What is missing between the start and the end, where every offset was given to a record.
+    /// What is missing between the start and the end, where every offset was given to a record, but for known holes.
     pub(crate) fn gaps(&self) -> Vec<(i64, i64)> {
         let (sealed, tail) = self.stretches();
         let Bounds { start, end } = self.bounds();
@@ -317,9 +331,15 @@ impl View {
         let tail = tail
             .iter()
             .map(|extent| (extent.first_offset, extent.next_offset));
+        let mut known: Vec<_> = sealed
+            .chain(tail)
+            .chain(self.holes())
+            .chain([(end, end)])
+            .collect();
+        known.sort_unstable();
         let mut gaps = Vec::new();
         let mut at = start;
-        for (first_offset, next_offset) in sealed.chain(tail).chain([(end, end)]) {
+        for (first_offset, next_offset) in known {
             if first_offset > at {
                 gaps.push((at, first_offset));
             }
@@ -330,12 +350,10 @@ impl View {
 }
 
 impl State {
-    /// The first offset behind `from` that is quarantined.
-    fn next_hole(&self, from: i64) -> i64 {
-        let mut firsts = self.quarantined.iter().map(|(first_offset, _)| *first_offset);
-        firsts
-            .find(|first_offset| *first_offset > from)
-            .unwrap_or(i64::MAX)
+    /// The first hole that does not end before `from`.
+    fn hole_after(&self, from: i64) -> Option<(i64, i64)> {
+        let mut holes = self.holes.iter().copied();
+        holes.find(|(_, next_offset)| *next_offset > from)
     }
 
     fn tail_slices(&self, at: usize, to: i64, bytes_max: usize) -> Vec<TailExtent> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
-use firth_batch::{Batch, Batches, Builder, Compression};
+use firth_batch::{Batch, Batches};
 use firth_log::{Bounds, Engine, Frame, LogId, ReadError};
 
 use crate::model::{Acknowledged, BEFORE, BatchModel, FrameId, LogModel, Model, NEVER};
@@ -218,96 +218,6 @@ fn check_bounds(log: &LogModel, acknowledged: &Acknowledged, bounds: Bounds) -> 
         ));
     }
     Ok(())
-}
-
-/// What became of acknowledged data on a disk that damages it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Survey {
-    pub served: usize,
-    /// Refused by name.
-    pub quarantined: usize,
-    /// Not among the log's offsets, which are not given to others.
-    pub cut_off: usize,
-    /// Logs that nobody knows any more. Their ids are not given to others.
-    pub gone: usize,
-}
-
-impl Model {
-    /// Checks that no byte is served that was not submitted, and that nothing acknowledged is missing in silence.
-    pub(crate) async fn survey(
-        &self,
-        acknowledged: &Acknowledged,
-        engine: &Engine,
-    ) -> Result<Survey, String> {
-        let mut survey = Survey::default();
-        for (id, log) in &self.logs {
-            if log.deleted.is_some() || !acknowledged.contains(log.created) {
-                continue;
-            }
-            // Where the record of its creation is lost with all that it held, nothing tells that there was a log.
-            let Some(bounds) = engine.bounds(*id) else {
-                survey.gone += 1;
-                continue;
-            };
-            let acknowledged = log
-                .batches
-                .iter()
-                .filter(|(_, batch)| acknowledged.contains(batch.frame) && batch.next_offset > bounds.start);
-            for (base_offset, batch) in acknowledged {
-                let from = (*base_offset).max(bounds.start);
-                match engine.read(*id, from, 1).await {
-                    Ok(read) if read.slices.first().is_some_and(|slice| *slice == batch.bytes) => {
-                        survey.served += 1
-                    }
-                    Ok(read) if read.slices.is_empty() && bounds.end <= *base_offset => survey.cut_off += 1,
-                    Err(ReadError::OutOfRange(bounds)) if bounds.end <= *base_offset => survey.cut_off += 1,
-                    Err(ReadError::Damaged {
-                        first_offset,
-                        next_offset,
-                        ..
-                    }) if (first_offset..next_offset).contains(&from) => survey.quarantined += 1,
-                    other => {
-                        let what = match other {
-                            Ok(read) => format!("gives {} other bytes in {:?}", read.bytes, read.bounds),
-                            Err(error) => format!("fails: {error}"),
-                        };
-                        return Err(format!("log {}: reading offset {from} {what}", id.0));
-                    }
-                }
-            }
-            self.check_no_offset_again(*id, log, engine)?;
-        }
-        let next = engine.allocate(1);
-        if let Some((id, _)) = self
-            .logs
-            .iter()
-            .find(|(id, log)| **id >= next && acknowledged.contains(log.created))
-        {
-            return Err(format!("{next:?} is given out although {id:?} was created"));
-        }
-        let missing = survey.quarantined + survey.cut_off + survey.gone;
-        match missing > 0 && engine.stats().quarantined == 0 {
-            true => Err(format!("data is missing in silence: {survey:?}")),
-            false => Ok(survey),
-        }
-    }
-
-    fn check_no_offset_again(&self, id: LogId, log: &LogModel, engine: &Engine) -> Result<(), String> {
-        let mut builder = Builder::new(Compression::None);
-        builder.push(0, None, Some(b"after"), &[]);
-        let appended = engine
-            .append(Frame::batch(id, builder.build()))
-            .map_err(|error| format!("log {} takes nothing: {error}", id.0))?;
-        match appended.placed[0].base_offset >= log.end() {
-            true => Ok(()),
-            false => Err(format!(
-                "log {}: offset {} is given out again, it had {}",
-                id.0,
-                appended.placed[0].base_offset,
-                log.end()
-            )),
-        }
-    }
 }
 
 async fn read(engine: &Engine, log: LogId, bounds: Bounds) -> Result<BTreeMap<i64, Bytes>, String> {

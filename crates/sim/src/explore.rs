@@ -3,12 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use firth_batch::{Builder, Compression};
 use firth_log::file::recorder::{All, Chooser, Image, Journal, Nothing, Recorder, Seeded};
-use firth_log::{Engine, Environment, Options};
+use firth_log::{Engine, Environment, Frame, LogId, Options};
 
-use crate::check::{Present, Survey};
+use crate::check::Present;
 use crate::model::{Acknowledged, Model};
+use crate::survey::Survey;
+
+/// How long sealing may take. Only a failure takes as long.
+const SEALED_MS_MAX: u64 = 60_000;
 
 /// A recording and what was submitted while it was made.
 pub struct Explorer {
@@ -162,13 +168,59 @@ impl Explorer {
     }
 
     /// Opens the engine on what the journal leaves in the end and a disk has damaged since, and looks for what was
-    /// acknowledged.
+    /// acknowledged: as it is, when all of it was sealed, and when it was opened again after that.
     pub fn survey(&self, damaged: Image) -> Result<Survey, String> {
-        let (engine, _) = self.recover(damaged)?;
-        let acknowledged = Acknowledged::before(&self.journal, self.journal.len());
-        let survey = wait(self.model.survey(&acknowledged, &engine));
+        let (engine, recorder) = self.recover(damaged)?;
+        let found = self.survey_and_seal(&engine);
         engine.close();
-        survey
+        let found = found?;
+        let (engine, _) = self.recover(recorder.image())?;
+        let again = self.look_again(&engine, &found);
+        engine.close();
+        match again {
+            Ok(()) => Ok(found),
+            Err(what) => Err(format!("when it was sealed and opened again: {what}")),
+        }
+    }
+
+    fn survey_and_seal(&self, engine: &Engine) -> Result<Survey, String> {
+        let found = self.look(engine, None)?;
+        self.seal(engine)?;
+        self.look_again(engine, &found)
+            .map_err(|what| format!("when it was sealed: {what}"))?;
+        Ok(found)
+    }
+
+    fn look(&self, engine: &Engine, earlier: Option<&Survey>) -> Result<Survey, String> {
+        let acknowledged = Acknowledged::before(&self.journal, self.journal.len());
+        wait(self.model.survey(&acknowledged, engine, earlier))
+    }
+
+    /// Sealing and another opening change nothing of what was found.
+    fn look_again(&self, engine: &Engine, found: &Survey) -> Result<(), String> {
+        let again = self.look(engine, Some(found))?;
+        match again == *found {
+            true => Ok(()),
+            false => Err(format!("there is {again:?} instead of {found:?}")),
+        }
+    }
+
+    /// Seals all that there is, with a batch that is large enough for it.
+    fn seal(&self, engine: &Engine) -> Result<(), String> {
+        let mut builder = Builder::new(Compression::None);
+        builder.push(0, None, Some(&vec![0; self.options.segment_bytes as usize]), &[]);
+        let appended = engine.append(Frame::batch(LogId::DEFINITIONS, builder.build()));
+        let appended = appended.map_err(|error| format!("nothing more is taken: {error}"))?;
+        let committed = appended.commit.wait();
+        committed.map_err(|error| format!("nothing more is durable: {error}"))?;
+        // The bound is for failures alone.
+        for _ in 0..SEALED_MS_MAX {
+            if engine.stats().unsealed_bytes < self.options.segment_bytes {
+                return Ok(());
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        Err("it is not sealed".into())
     }
 
     fn recover(&self, image: Image) -> Result<(Engine, Recorder), String> {

@@ -18,6 +18,10 @@
 //! What a recovered engine shows counts as acknowledged for the next crash ([`Model::of_present`]): readers saw it. What
 //! it does not show stays gone.
 //!
+//! On a disk that damaged what it held ([`Model::survey`]), as it is, sealed, and opened again:
+//! - Nothing is served that was not submitted.
+//! - What is missing is refused by name, for who asks for it and for who reads on, and the engine counts it.
+//!
 //! Absent on purpose: clocks and sleeping. How many images are looked at is a number, `FIRTH_SIM_IMAGES`; the seed is
 //! `FIRTH_SIM_SEED`.
 
@@ -25,10 +29,12 @@ mod check;
 mod explore;
 mod model;
 mod random;
+mod survey;
 mod workload;
 
-pub use check::{Present, Survey};
+pub use check::Present;
 pub use explore::{Explorer, Survivor, Violation, environment, images_per_test, seed};
 pub use model::{FrameId, Model};
 pub use random::Random;
+pub use survey::Survey;
 pub use workload::{Scale, Workload};

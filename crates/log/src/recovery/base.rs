@@ -8,7 +8,7 @@ use crate::frame::LogId;
 use crate::meta::{self, Meta};
 use crate::producers::Producers;
 use crate::rewrite::SealedProducers;
-use crate::segment::{self, Extent, Hole, Segment, SegmentId};
+use crate::segment::{self, Extent, Footer, Segment, SegmentId};
 
 /// What the directory of segments holds.
 #[derive(Default)]
@@ -38,6 +38,8 @@ pub(super) struct Base {
     pub(super) missing: Vec<SegmentId>,
     /// Stretches of the meta log that could not be read.
     pub(super) losses: u64,
+    /// The checkpoint does not know of all blocks that were lost without a word of whose they were.
+    pub(super) unknown_loss: bool,
 }
 
 impl Base {
@@ -92,6 +94,7 @@ impl Base {
             superseded: Vec::new(),
             missing: Vec::new(),
             losses: 0,
+            unknown_loss: false,
         }
     }
 
@@ -114,8 +117,10 @@ impl Base {
 
     fn adopt(&mut self, segment: &Segment) -> Result<(), OpenError> {
         // Batches are not forgotten because the record that created their log was lost.
-        for extent in segment.extents() {
-            self.meta.create(LogId(extent.log));
+        let Footer { extents, losses, .. } = segment.footer();
+        let logs = extents.iter().map(|extent| extent.log);
+        for log in logs.chain(losses.holes.iter().map(|hole| hole.log)) {
+            self.meta.create(LogId(log));
         }
         if let Some(extent) = segment.extent(LogId::META.0) {
             self.apply_meta(segment, extent)?;
@@ -123,9 +128,10 @@ impl Base {
         for extent in segment.extents() {
             self.meta.note_next_offset(LogId(extent.log), extent.next_offset);
         }
-        for hole in holes(segment)? {
+        for hole in &segment.footer().losses.holes {
             self.meta.note_next_offset(LogId(hole.log), hole.next_offset);
         }
+        self.unknown_loss |= !segment.footer().losses.blocks.is_empty();
         let meta = &mut self.meta;
         meta.sealed_lsn = meta.sealed_lsn.max(segment.footer().source.last_lsn);
         meta.next_segment = meta.next_segment.max(segment.id().0.saturating_add(1));
@@ -185,17 +191,5 @@ impl Base {
             }
         }
         Ok(producers)
-    }
-}
-
-/// What a segment names as missing.
-pub(super) fn holes(segment: &Segment) -> Result<Vec<Hole>, OpenError> {
-    match segment.holes() {
-        Ok(holes) => Ok(holes),
-        Err(segment::Error::Io { source, .. }) => Err(OpenError::Io(source)),
-        Err(error) => {
-            tracing::error!(%error, "what this segment names as missing cannot be read");
-            Ok(Vec::new())
-        }
     }
 }

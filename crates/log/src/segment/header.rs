@@ -70,6 +70,11 @@ impl Section {
 }
 
 impl Header {
+    pub(super) fn section(&self, kind: u32) -> Option<Section> {
+        let mut sections = self.sections.iter();
+        sections.find(|section| section.kind == kind).copied()
+    }
+
     /// Fills `block`, which has [`HEADER_LEN`] bytes.
     pub(super) fn encode(&self, block: &mut [u8]) {
         assert!(block.len() == HEADER_LEN && self.sections.len() <= SECTIONS_MAX);

@@ -22,7 +22,7 @@ use super::cache::OpenId;
 use super::header::{HEADER_LEN, Header, Section};
 use super::run::{ChunkRun, cut};
 use super::sections::{self, CHUNK_LEN, Chunk};
-use super::{Error, Extent, Footer, FooterCache, Hole, SegmentId};
+use super::{Error, Extent, Footer, FooterCache, Losses, SegmentId};
 use crate::file::aligned::{AlignedBuffer, BufferPool};
 use crate::file::{Existence, File, Mode, Storage};
 
@@ -56,16 +56,15 @@ impl Segment {
             .map_err(io)?;
         let header = read_header(&*file, id)?;
 
-        let section = |kind| {
-            header
-                .sections
-                .iter()
-                .find(|section| section.kind == kind)
-                .copied()
-        };
-        let extents = section(sections::EXTENTS).ok_or(damaged("it has no section of extents"))?;
-        let chunks = section(sections::CHUNKS).ok_or(damaged("it has no section of chunks"))?;
-        let source = section(sections::SOURCE).ok_or(damaged("it has no section of its source"))?;
+        let extents = header
+            .section(sections::EXTENTS)
+            .ok_or(damaged("it has no section of extents"))?;
+        let chunks = header
+            .section(sections::CHUNKS)
+            .ok_or(damaged("it has no section of chunks"))?;
+        let source = header
+            .section(sections::SOURCE)
+            .ok_or(damaged("it has no section of its source"))?;
 
         let extents_end = header
             .sections
@@ -75,14 +74,16 @@ impl Segment {
         let extents =
             sections::decode_extents(&read_section(&*file, id, &extents)?, extents_end, chunk_count)
                 .ok_or(damaged("its list of extents is malformed"))?;
-        let source = sections::decode_source(&read_section(&*file, id, &source)?)
-            .ok_or(damaged("its source is malformed"))?;
-
+        let source = match sections::decode_spans(&read_section(&*file, id, &source)?).as_deref() {
+            Some([source]) => *source,
+            _ => return Err(damaged("its source is malformed")),
+        };
         let footer = Footer {
             id,
             length: header.length,
             source,
             extents,
+            losses: read_losses(&*file, &header)?,
         };
         let open_id = cache.open();
         Ok(Segment {
@@ -162,28 +163,11 @@ impl Segment {
 
     /// The idempotent producers' windows of each log as they were handed to the writer, in ascending order of log ids.
     pub fn producers(&self) -> Result<Vec<(u64, Bytes)>, Error> {
-        let body = self.section(sections::PRODUCERS)?;
+        let body = read_optional(&*self.file, &self.header, sections::PRODUCERS)?;
         sections::decode_producers(body.into()).ok_or(Error::DamagedFooter {
             segment: self.id(),
             what: "its section of producers is malformed",
         })
-    }
-
-    /// What was named as missing to the writer.
-    pub fn holes(&self) -> Result<Vec<Hole>, Error> {
-        sections::decode_holes(&self.section(sections::HOLES)?).ok_or(Error::DamagedFooter {
-            segment: self.id(),
-            what: "its section of holes is malformed",
-        })
-    }
-
-    /// The body of a section that may be missing, which is then empty.
-    fn section(&self, kind: u32) -> Result<Vec<u8>, Error> {
-        let mut sections = self.header.sections.iter();
-        match sections.find(|section| section.kind == kind) {
-            Some(section) => read_section(&*self.file, self.id(), section),
-            None => Ok(Vec::new()),
-        }
     }
 
     /// Reads the whole file and gives everything that is damaged, in the order of the file.
@@ -324,6 +308,28 @@ fn read_header(file: &dyn File, segment: SegmentId) -> Result<Header, Error> {
     let mut block = [0; HEADER_LEN];
     file.read_at(&mut block, 0).map_err(io)?;
     Header::decode(segment, &block, length)
+}
+
+/// What the footer names as lost. Where that cannot be read, nothing else tells it, so the footer is damaged.
+fn read_losses(file: &dyn File, header: &Header) -> Result<Losses, Error> {
+    let damaged = Error::DamagedFooter {
+        segment: header.id,
+        what: "its list of losses is malformed",
+    };
+    let holes = sections::decode_holes(&read_optional(file, header, sections::HOLES)?);
+    let blocks = sections::decode_spans(&read_optional(file, header, sections::LOST_BLOCKS)?);
+    match (holes, blocks) {
+        (Some(holes), Some(blocks)) => Ok(Losses { holes, blocks }),
+        _ => Err(damaged),
+    }
+}
+
+/// The body of a section, which is empty where there is none.
+fn read_optional(file: &dyn File, header: &Header, kind: u32) -> Result<Vec<u8>, Error> {
+    match header.section(kind) {
+        Some(section) => read_section(file, header.id, &section),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Reads and verifies the body of one section. The header was checked against the file's length, which bounds it.

@@ -27,10 +27,16 @@
 //!     0  8  first LSN
 //!     8  8  last LSN, included
 //!
-//! type 5, HOLES: what was acknowledged and is not here, since it was damaged before it was sealed
+//! type 5, HOLES: one entry of 24 bytes for each stretch of a log that was acknowledged and is lost, and that no earlier
+//! segment names, in ascending order of log ids and offsets
 //!     0  8  log id
 //!     8  8  first offset
 //!    16  8  next offset: one more than the last one
+//!
+//! type 6, LOST_BLOCKS: one entry of 16 bytes for each span of the write-ahead log, within what was sealed here, that was
+//! acknowledged and is lost without anything that tells whose records it held
+//!     0  8  first LSN
+//!     8  8  last LSN, included
 //! ```
 
 #![cfg_attr(
@@ -54,9 +60,12 @@ pub(super) const CHUNKS: u32 = 2;
 pub(super) const PRODUCERS: u32 = 3;
 pub(super) const SOURCE: u32 = 4;
 pub(super) const HOLES: u32 = 5;
+pub(super) const LOST_BLOCKS: u32 = 6;
 
 const EXTENT_LEN: usize = 60;
 pub(super) const CHUNK_LEN: usize = 28;
+const HOLE_LEN: usize = 24;
+const SPAN_LEN: usize = 16;
 
 /// One entry of the sparse index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,22 +190,29 @@ pub(super) fn decode_producers(mut body: Bytes) -> Option<Vec<(u64, Bytes)>> {
     Some(producers)
 }
 
-pub(super) fn encode_source(source: Source) -> Vec<u8> {
-    let mut body = Vec::with_capacity(16);
-    body.put_u64_le(source.first_lsn);
-    body.put_u64_le(source.last_lsn);
+pub(super) fn encode_spans(spans: &[Source]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(spans.len().saturating_mul(SPAN_LEN));
+    for span in spans {
+        body.put_u64_le(span.first_lsn);
+        body.put_u64_le(span.last_lsn);
+    }
     body
 }
 
-pub(super) fn decode_source(mut body: &[u8]) -> Option<Source> {
-    Some(Source {
-        first_lsn: body.try_get_u64_le().ok()?,
-        last_lsn: body.try_get_u64_le().ok()?,
-    })
+/// All spans of the write-ahead log; `None` if one of them is none.
+pub(super) fn decode_spans(mut body: &[u8]) -> Option<Vec<Source>> {
+    let mut spans = Vec::with_capacity(body.len() / SPAN_LEN);
+    while body.has_remaining() {
+        spans.push(Source {
+            first_lsn: body.try_get_u64_le().ok()?,
+            last_lsn: body.try_get_u64_le().ok()?,
+        });
+    }
+    Some(spans)
 }
 
 pub(super) fn encode_holes(holes: &[Hole]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(holes.len().saturating_mul(24));
+    let mut body = Vec::with_capacity(holes.len().saturating_mul(HOLE_LEN));
     for hole in holes {
         body.put_u64_le(hole.log);
         body.put_i64_le(hole.first_offset);
@@ -207,7 +223,7 @@ pub(super) fn encode_holes(holes: &[Hole]) -> Vec<u8> {
 
 /// All holes; `None` if one of them is none.
 pub(super) fn decode_holes(mut body: &[u8]) -> Option<Vec<Hole>> {
-    let mut holes = Vec::new();
+    let mut holes = Vec::with_capacity(body.len() / HOLE_LEN);
     while body.has_remaining() {
         let hole = Hole {
             log: body.try_get_u64_le().ok()?,

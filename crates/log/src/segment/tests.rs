@@ -88,7 +88,7 @@ pub(super) fn write(
         }
         writer.producers(log, &windows(log));
     }
-    writer.finish(SOURCE)
+    writer.finish(SOURCE, Losses::default())
 }
 
 fn windows(log: u64) -> Vec<u8> {
@@ -549,7 +549,7 @@ fn a_file_that_is_written_again_stops_being_a_segment_first() {
     let batch = batch(5, 1, 1, 500);
     writer.begin_extent(1);
     writer.push(&batch.bytes).unwrap();
-    let footer = writer.finish(SOURCE).unwrap();
+    let footer = writer.finish(SOURCE, Losses::default()).unwrap();
     assert_eq!(
         contents(&storage).len() as u64,
         footer.length,

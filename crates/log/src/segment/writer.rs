@@ -7,7 +7,7 @@ use firth_batch::{Batches, Crc32c, Header as BatchHeader, crc32c};
 use super::header::{HEADER_LEN, Header, Section};
 use super::sections::{self, Chunk};
 use super::staging::Staging;
-use super::{CHUNK_BYTES_MIN, ChunkRange, DIRECTORY, Extent, Footer, Hole, SegmentId, Source};
+use super::{CHUNK_BYTES_MIN, ChunkRange, DIRECTORY, Extent, Footer, Losses, SegmentId, Source};
 use crate::file::{Existence, Mode, Storage};
 
 /// Writes one segment, log by log in ascending order of log ids. It touches the bytes of large batches once, to
@@ -15,7 +15,7 @@ use crate::file::{Existence, Mode, Storage};
 /// is no segment.
 ///
 /// ```text
-/// create, (begin_extent, push...)..., producers..., hole..., finish
+/// create, (begin_extent, push...)..., producers..., finish
 /// ```
 ///
 /// After an error the writer is of no use, and what became durable is unknown; a failed flush is never repeated.
@@ -29,7 +29,6 @@ pub struct Writer<'a> {
     open_chunk: Option<OpenChunk>,
     producers: Vec<u8>,
     last_producers_log: Option<u64>,
-    holes: Vec<Hole>,
 }
 
 /// The chunk that is being filled.
@@ -58,7 +57,6 @@ impl<'a> Writer<'a> {
             open_chunk: None,
             producers: Vec::new(),
             last_producers_log: None,
-            holes: Vec::new(),
         })
     }
 
@@ -114,23 +112,19 @@ impl<'a> Writer<'a> {
         sections::encode_producers(&mut self.producers, log, windows);
     }
 
-    /// Names offsets that are missing among the batches, or behind them, and were given to records.
-    pub fn hole(&mut self, hole: Hole) {
-        self.holes.push(hole);
-    }
-
-    /// Writes the footer, makes everything durable, then the header, and makes that and the name durable too. The
-    /// segment exists when this returns; if the power fails before, it may or may not.
-    pub fn finish(mut self, source: Source) -> io::Result<Footer> {
+    /// Writes the footer, which names what is lost, makes everything durable, then the header, and makes that and the
+    /// name durable too. The segment exists when this returns; if the power fails before, it may or may not.
+    pub fn finish(mut self, source: Source, losses: Losses) -> io::Result<Footer> {
         self.end_extent();
         let mut bodies = vec![
             (sections::EXTENTS, sections::encode_extents(&self.extents)),
             (sections::CHUNKS, sections::encode_chunks(&self.chunks)),
             (sections::PRODUCERS, self.producers),
-            (sections::SOURCE, sections::encode_source(source)),
+            (sections::SOURCE, sections::encode_spans(&[source])),
         ];
-        if !self.holes.is_empty() {
-            bodies.push((sections::HOLES, sections::encode_holes(&self.holes)));
+        if !losses.is_empty() {
+            bodies.push((sections::HOLES, sections::encode_holes(&losses.holes)));
+            bodies.push((sections::LOST_BLOCKS, sections::encode_spans(&losses.blocks)));
         }
         let mut named = Vec::with_capacity(bodies.len());
         for (kind, body) in bodies {
@@ -160,6 +154,7 @@ impl<'a> Writer<'a> {
             length,
             source,
             extents: self.extents,
+            losses,
         })
     }
 
