@@ -20,7 +20,7 @@ mod replay;
 mod state;
 mod tree;
 
-pub use chooser::{All, Choice, Chooser, Nothing, Part, Seeded};
+pub use chooser::{All, Choice, Chooser, Nothing, Part, Seeded, SplitMix64};
 pub use fault::{Fault, Hold, Kind};
 pub use flush::{FlushKind, FlushSite};
 pub use image::Image;

@@ -76,7 +76,7 @@ enum Fate {
 
 impl Seeded {
     pub fn new(seed: u64) -> Seeded {
-        let mut random = SplitMix64(seed);
+        let mut random = SplitMix64::new(seed);
         let present = 1 + random.below(7);
         Seeded {
             random,
@@ -125,20 +125,26 @@ impl Chooser for Seeded {
     }
 }
 
-/// The generator of Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
-struct SplitMix64(u64);
+/// The generator of Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014): decisions that a seed
+/// repeats.
+#[derive(Clone)]
+pub struct SplitMix64(u64);
 
 impl SplitMix64 {
-    fn next(&mut self) -> u64 {
+    pub fn new(seed: u64) -> SplitMix64 {
+        SplitMix64(seed)
+    }
+
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     }
 
-    /// In `0..bound`; the bias is of no matter at bounds this small.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+    /// In `0..bound`, which is not empty; the bias is of no matter at bounds this small.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.draw() % bound
     }
 }
 
@@ -148,9 +154,9 @@ mod tests {
 
     #[test]
     fn the_generator_gives_its_published_sequence() {
-        let mut random = SplitMix64(1_234_567);
-        assert_eq!(random.next(), 6_457_827_717_110_365_317);
-        assert_eq!(random.next(), 3_203_168_211_198_807_973);
+        let mut random = SplitMix64::new(1_234_567);
+        assert_eq!(random.draw(), 6_457_827_717_110_365_317);
+        assert_eq!(random.draw(), 3_203_168_211_198_807_973);
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! SplitMix64: decisions that a seed repeats.
+//! Decisions that a seed repeats.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
 
+use firth_log::file::recorder::SplitMix64;
+
 #[derive(Clone)]
-pub(crate) struct Random {
-    state: u64,
-}
+pub(crate) struct Random(SplitMix64);
 
 impl Random {
     /// Seeded by `FIRTH_SEED`, else by the system. The seed is printed, which the harness shows if the test fails.
@@ -16,19 +16,15 @@ impl Random {
             Err(_) => RandomState::new().build_hasher().finish(),
         };
         println!("{test}: FIRTH_SEED={seed}");
-        Random { state: seed }
+        Random(SplitMix64::new(seed))
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.draw()
     }
 
     pub(crate) fn within(&mut self, range: Range<u64>) -> u64 {
-        range.start + self.next() % (range.end - range.start)
+        range.start + self.0.below(range.end - range.start)
     }
 
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
@@ -38,6 +34,6 @@ impl Random {
 
     /// Another sequence, which later draws from this one do not change.
     pub(crate) fn fork(&mut self) -> Random {
-        Random { state: self.next() }
+        Random(SplitMix64::new(self.next()))
     }
 }
