@@ -8,6 +8,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use firth_batch::Batches;
 use firth_log::file::recorder::{Image, Recorder};
 use firth_log::file::{Existence, Mode, Storage};
 use firth_log::{Bounds, Change, Direct, Engine, Frame, Kind, LogId, Options, ReadError, Seek};
+use proptest::prelude::*;
 use support::{NOW_MS, batch, batch_at, batch_of, environment, until};
 
 const COUNT: i64 = 9;
@@ -293,6 +295,76 @@ fn the_damaged_end_of_a_log_is_not_given_out_again() {
     expected.push(Seen::Read(COUNT + 1..COUNT + 2));
     assert_eq!(walk(&engine, logs[0]), expected);
     engine.close();
+}
+
+/// What is read of a log of `end` offsets of which some are lost; neighbours among these are one.
+fn with_holes(lost: &BTreeSet<i64>, end: i64) -> Vec<Seen> {
+    let mut seen: Vec<Seen> = Vec::new();
+    for offset in 0..end {
+        match (seen.last_mut(), lost.contains(&offset)) {
+            (Some(Seen::Damaged(range)), true) | (Some(Seen::Read(range)), false) => range.end += 1,
+            (_, true) => seen.push(Seen::Damaged(offset..offset + 1)),
+            (_, false) => seen.push(Seen::Read(offset..offset + 1)),
+        }
+    }
+    seen
+}
+
+/// As `walk`, with neighbouring stretches that are damaged taken for one.
+fn walk_merged(engine: &Engine, log: LogId) -> Vec<Seen> {
+    let mut merged: Vec<Seen> = Vec::new();
+    for seen in walk(engine, log) {
+        match (merged.last_mut(), &seen) {
+            (Some(Seen::Damaged(last)), Seen::Damaged(next)) if last.end == next.start => last.end = next.end,
+            _ => merged.push(seen),
+        }
+    }
+    merged
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_lost_of_the_wal_stays_named(
+        lost in proptest::collection::btree_set((0..2_usize, 0..COUNT), 1..10),
+        caches in any::<bool>(),
+        appends in any::<bool>(),
+    ) {
+        let cache_bytes = if caches { 1 << 20 } else { 0 };
+        let recorder = Recorder::new();
+        let engine = open(&recorder, cache_bytes);
+        let logs = fill(&engine);
+        // Behind all of them, so that they are known to have been durable.
+        commit(&engine, Frame::batch(LogId::DEFINITIONS, batch(&["behind"])));
+        engine.close();
+        let mut image = recorder.image();
+        for (log, offset) in &lost {
+            let (path, at) = find(&image, &value(logs[*log], *offset));
+            image.flip(&path, at + 1, 5);
+        }
+        let recorder = Recorder::from_image(image);
+        let mut end = COUNT;
+        for what in ["in the WAL", "opened again", "sealed", "opened again", "without a catalog", "at last"] {
+            if what == "without a catalog" {
+                recorder.remove("catalog").unwrap();
+            }
+            let engine = open(&recorder, cache_bytes);
+            if what == "sealed" {
+                if appends {
+                    seal(&engine, logs);
+                    end += 1;
+                } else {
+                    seal(&engine, [LogId::DEFINITIONS]);
+                }
+            }
+            for (nth, log) in logs.into_iter().enumerate() {
+                let of_log = lost.iter().filter(|(log, _)| *log == nth).map(|(_, offset)| *offset);
+                prop_assert_eq!(walk_merged(&engine, log), with_holes(&of_log.collect(), end), "{}", what);
+            }
+            engine.close();
+        }
+    }
 }
 
 /// What is trimmed was given up, damaged or not.
