@@ -112,7 +112,7 @@ impl Engine {
             now_ms: (environment.wall_ms)(),
         };
         let recovered = recovery::recover(&means)?;
-        let limits = wal_limits(&*storage, &options)?;
+        let limits = wal_limits(&*storage, &options);
         let opened = Opened {
             storage,
             direct,
@@ -293,20 +293,24 @@ fn new_core(
 }
 
 /// What the WAL may take: the configured limit, else the smaller of 1 GiB and an eighth of the file system.
-fn wal_limits(storage: &dyn Storage, options: &Options) -> Result<Limits, OpenError> {
-    let bytes_max = match options.wal_bytes_max {
-        Some(bytes) => bytes,
-        None => WAL_BYTES_MAX.min(storage.space()?.total_bytes / WAL_SPACE_DIVISOR),
+fn wal_limits(storage: &dyn Storage, options: &Options) -> Limits {
+    // A system that does not say how large the file system is may still be written to.
+    let share = || {
+        let space = storage.space().ok()?;
+        Some(space.total_bytes / WAL_SPACE_DIVISOR)
     };
+    let bytes_max = options
+        .wal_bytes_max
+        .unwrap_or_else(|| share().map_or(WAL_BYTES_MAX, |share| share.min(WAL_BYTES_MAX)));
     let file_bytes = options
         .wal_file_bytes
         .min(bytes_max / WAL_FILES_MIN)
         .max(wal::FILE_BYTES_MIN);
     let file_bytes = file_bytes / ALIGNMENT as u64 * ALIGNMENT as u64;
-    Ok(Limits {
+    Limits {
         bytes_max: bytes_max.max(file_bytes * WAL_FILES_MIN),
         file_bytes,
-    })
+    }
 }
 
 /// What producers leave free: a segment and a WAL file, each while the one before it is still there.

@@ -147,6 +147,7 @@ impl Report {
 
     fn segments_line(&self) -> String {
         let segments = match self.segments {
+            0 => return "no segments\n".to_owned(),
             1 => "1 segment".to_owned(),
             count => format!("{count} segments"),
         };
@@ -261,6 +262,8 @@ mod tests {
             problems.last().unwrap(),
             "the WAL has 2 damaged stretches, of which 1 are named above"
         );
-        assert_eq!(report.segments_line(), "0 segments, every checksum verified\n");
+        assert_eq!(report.segments_line(), "no segments\n");
+        report.segment([]);
+        assert_eq!(report.segments_line(), "1 segment, every checksum verified\n");
     }
 }

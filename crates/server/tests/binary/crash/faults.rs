@@ -152,8 +152,17 @@ fn free_space_that_is_not_known_stops_nobody_and_is_said_once() {
     let Some(strace) = strace::find() else { return };
     let mut random = Random::from_environment("unknown space");
     let directory = Directory::new();
-    let calls = "statfs,fstatfs";
-    let broker = strace::start(&strace, directory.path(), calls, "error=EIO:when=1+", &[]).succeed();
+    let start = |directory| strace::start(&strace, directory, "statfs,fstatfs", "error=EIO:when=1+", &[]);
+    // Without a limit of the WAL, which depends on the size of the file system otherwise.
+    let other = Directory::new();
+    let unlimited = Start {
+        flags: Vec::new(),
+        ..start(other.path())
+    };
+    let broker = unlimited.succeed();
+    broker.succeed(&["produce", "t"], "x\n");
+    broker.stop();
+    let broker = start(directory.path()).succeed();
     let mut load = Load::new(&broker, &mut random);
     load.run(broker.kafka(), |progress: &Progress| {
         assert!(progress.wait_for(FULL_WITHIN_BATCHES), "the writers ended");
