@@ -113,9 +113,12 @@ impl Shape {
         let limit = comparison.wal_limit_bytes;
         let seconds = Until::Elapsed(Duration::from_secs_f64(comparison.seconds));
         match extent {
-            Extent::UntilWalLimit | Extent::UntilWalLimitNew => {
-                self.load_until(server, comparison, 0, Until::PayloadBytes(limit * BURST_PERCENT / 100))
-            }
+            Extent::UntilWalLimit | Extent::UntilWalLimitNew => self.load_until(
+                server,
+                comparison,
+                0,
+                Until::PayloadBytes(limit * BURST_PERCENT / 100),
+            ),
             Extent::Sustained => self.load_until(server, comparison, SUSTAINED_LAPS * limit, seconds),
             Extent::Seconds => self.load_until(server, comparison, 0, seconds),
         }
