@@ -7,6 +7,9 @@
 //! by its name. They are told by the view alone and not by what lies between extents, as an extent may have holes of its
 //! own, and offsets may be missing where nothing was lost.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 

@@ -614,3 +614,47 @@ fn a_read_uses_the_index_that_is_cached() {
     drop(segment);
     assert_eq!(cache.bytes(), 0);
 }
+
+fn losses() -> Losses {
+    let hole = |log, first_offset, next_offset| Hole {
+        log,
+        first_offset,
+        next_offset,
+    };
+    let span = |first_lsn, last_lsn| Source { first_lsn, last_lsn };
+    Losses {
+        holes: vec![hole(1, 0, 5), hole(1, 9, 10), hole(7, 1 << 40, (1 << 40) + 1)],
+        blocks: vec![span(8, 8), span(20, 31)],
+    }
+}
+
+#[test]
+fn losses_are_read_back_also_without_batches() {
+    let storage = storage();
+    let writer = Writer::create(&storage, ID, Mode::Buffered).unwrap();
+    let footer = writer.finish(SOURCE, losses()).unwrap();
+    let segment = open(&storage).unwrap();
+    assert_eq!(segment.footer(), &footer);
+    assert_eq!(segment.footer().losses, losses());
+    assert!(segment.extents().is_empty());
+    assert!(segment.verify().is_empty());
+}
+
+/// Nothing else tells what is lost, so a segment that cannot say it is not served as if nothing were.
+#[test]
+fn damaged_losses_are_a_damaged_footer() {
+    let storage = storage();
+    let writer = Writer::create(&storage, ID, Mode::Buffered).unwrap();
+    writer.finish(SOURCE, losses()).unwrap();
+    // The footer is all that there is behind the header: extents and chunks are empty, the source is before the losses.
+    let source_end = HEADER_LEN as u64 + 16;
+    for position in [0, 24, 3 * 24, 3 * 24 + 31] {
+        let mut image = storage.image();
+        image.flip(&ID.path(), source_end + position, 0);
+        let opened = open(&Recorder::from_image(image));
+        assert!(
+            matches!(opened.err(), Some(Error::DamagedFooter { .. })),
+            "byte {position}"
+        );
+    }
+}
