@@ -35,6 +35,10 @@ impl State {
     fn is_in_memory(&self, memory_bytes: u64) -> bool {
         self.backlog_bytes.saturating_sub(self.sealing_bytes) < memory_bytes
     }
+
+    fn is_shut(&self, memory_bytes: u64) -> bool {
+        self.holds && !self.closed && self.credit_bytes == 0 && !self.is_in_memory(memory_bytes)
+    }
 }
 
 impl Gate {
@@ -53,10 +57,9 @@ impl Gate {
 
     /// Waits until a block of so many bytes may be written.
     pub(crate) fn pass(&self, bytes: u64) {
-        let is_shut = |state: &mut State| {
-            state.holds && !state.closed && state.credit_bytes == 0 && !state.is_in_memory(self.memory_bytes)
-        };
-        let state = self.changed.wait_while(lock(&self.state), is_shut);
+        let state = self
+            .changed
+            .wait_while(lock(&self.state), |state| state.is_shut(self.memory_bytes));
         let mut state = state.unwrap_or_else(|_| abort());
         state.credit_bytes = state.credit_bytes.saturating_sub(bytes);
         state.backlog_bytes += bytes;
@@ -94,5 +97,82 @@ impl Gate {
     pub(crate) fn close(&self) {
         lock(&self.state).closed = true;
         self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    fn gate(backlog_mib: u64) -> Gate {
+        let options = Options {
+            cache_bytes: 8 * MIB as usize,
+            segment_bytes: MIB,
+            ..Options::default()
+        };
+        Gate::new(&options, backlog_mib * MIB)
+    }
+
+    fn is_shut(gate: &Gate) -> bool {
+        lock(&gate.state).is_shut(gate.memory_bytes)
+    }
+
+    #[test]
+    fn a_burst_passes_whatever_its_backlog() {
+        let gate = gate(0);
+        (0..100).for_each(|_| gate.pass(MIB));
+        assert!(!is_shut(&gate));
+        gate.hold(true);
+        assert!(is_shut(&gate));
+        gate.hold(false);
+        assert!(!is_shut(&gate));
+    }
+
+    #[test]
+    fn a_backlog_in_memory_stays_there() {
+        let gate = gate(3);
+        gate.hold(true);
+        gate.pass(MIB);
+        assert!(is_shut(&gate));
+        gate.progress(MIB / 2);
+        assert!(!is_shut(&gate));
+        gate.pass(MIB / 2);
+        assert!(is_shut(&gate));
+        // The segment is there, and what it holds counts no more.
+        gate.progress(MIB / 2);
+        gate.sealed(MIB);
+        gate.pass(MIB / 2);
+        assert!(is_shut(&gate));
+    }
+
+    #[test]
+    fn a_larger_one_shrinks_while_half_of_what_is_sealed_passes() {
+        let gate = gate(100);
+        gate.hold(true);
+        assert!(is_shut(&gate));
+        let mut passed = 0;
+        for _ in 0..96 {
+            gate.progress(MIB);
+            while !is_shut(&gate) {
+                gate.pass(MIB / 4);
+                passed += 1;
+            }
+            gate.sealed(MIB);
+        }
+        assert!((46..=50).contains(&(passed / 4)), "{passed}");
+    }
+
+    #[test]
+    fn a_segment_that_was_given_up_is_sealed_again() {
+        let gate = gate(4);
+        gate.hold(true);
+        gate.progress(MIB);
+        assert!(!is_shut(&gate));
+        gate.sealed(0);
+        assert!(is_shut(&gate));
+        gate.close();
+        assert!(!is_shut(&gate));
     }
 }
