@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! - A connection is one task. Requests are answered in their order; what is answered as stored is durable.
-//! - What a connection holds is bounded, and reserved in the broker's memory budget before it is read. Nothing is
-//!   allocated because a length says so. An idle connection has no buffers.
+//! - What a connection holds is bounded, and reserved in the broker's memory budget before it is read, from the socket
+//!   and from the log. Nothing is allocated because a length says so. An idle connection has no buffers.
 //! - Records are never decoded or copied: a batch is a slice of the frame it came in and of the block it is read from.
 //! - Whatever bytes a client sends, its own connection at most is closed, with one line in the log that says why.
 //! - Every code that a client sees comes from `error.rs` or from the handler that names it; never
@@ -15,7 +15,7 @@
 //!
 //! ```text
 //! Produce  connection/input -> connection -> handlers/produce -> (append) -> connection/replies -> connection/output
-//! Fetch    connection/input -> connection -> handlers/fetch -> fetch_session -> handlers/fetch/poll -> connection/output
+//! Fetch    connection/input -> connection -> handlers/fetch -> fetch_session -> handlers/fetch/{poll,room} -> connection/output
 //! ```
 
 #![cfg_attr(
