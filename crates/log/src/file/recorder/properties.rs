@@ -98,6 +98,8 @@ fn possible(changes: &[(Operation, bool)], position: u64) -> BTreeSet<Option<u8>
     let mut values = BTreeSet::from([None]);
     for (operation, durable) in changes {
         let (set, elsewhere) = match operation {
+            // It lengthens nothing, wherever it is.
+            Operation::Write { bytes, .. } if bytes.is_empty() => continue,
             Operation::Write {
                 position: from,
                 bytes,
