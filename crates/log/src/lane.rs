@@ -145,7 +145,8 @@ fn write(core: &Core, disk: &Disk, lane: usize, gathering: Gathering, place: Pla
         },
     );
     let unsealed = core.counters.unsealed_bytes.load(Ordering::Relaxed);
-    if unsealed >= core.options.segment_bytes {
+    // What the other lane waits for may be in the very block that was written here, which the sealer did not see.
+    if unsealed >= core.options.segment_bytes || disk.wal.is_wanted() {
         disk.seal.want();
     }
     Ok(())

@@ -278,6 +278,11 @@ impl Wal {
         self.changed.notify_all();
     }
 
+    /// Whether a lane waits for a file.
+    pub(crate) fn is_wanted(&self) -> bool {
+        lock(&self.ring).wanted_bytes > 0
+    }
+
     /// Makes a free file of at least `bytes` the current one, waiting until there is one. `None` at the end.
     pub(crate) fn next_file(&self, bytes: u64) -> Option<()> {
         let mut ring = lock(&self.ring);

@@ -8,10 +8,11 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use firth_batch::Batches;
-use firth_log::file::recorder::{Kind, Recorder};
+use firth_log::file::recorder::{Kind, Recorder, SplitMix64};
 use firth_log::{Change, Commit, Direct, Durability, Engine, Frame, LogId, Options, Seek};
 use proptest::prelude::*;
 use support::{batch, environment, read_all, until, values};
@@ -211,5 +212,40 @@ proptest! {
             let of_usual_size = files.iter().filter(|bytes| **bytes <= FILE_BYTES).count();
             prop_assert!(of_usual_size <= 4, "{:?}", files);
         }
+    }
+}
+
+/// A lane that waits for a file may be all that tells the sealer to go on, and what is to be sealed may just be written by
+/// the other lane.
+#[test]
+fn frames_of_all_sizes_beside_each_other_never_wait_for_ever() {
+    for seed in 0..20 {
+        let recorder = Recorder::new();
+        let engine = open(&recorder, tiny());
+        let log = create(&engine);
+        let appended = Arc::new(AtomicU64::new(0));
+        let producers = (0..4).map(|producer| {
+            let (engine, appended) = (engine.clone(), appended.clone());
+            std::thread::spawn(move || {
+                let mut random = SplitMix64::new(seed * 100 + producer);
+                for number in 0..200 {
+                    let length = match random.draw() % 20 {
+                        0 => FILE_BYTES as usize + 10_000,
+                        1..5 => 20_000,
+                        _ => 500,
+                    };
+                    append(&engine, log, number, length).wait().unwrap();
+                    appended.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        });
+        let producers: Vec<_> = producers.collect();
+        until("everything is appended", || {
+            appended.load(Ordering::Relaxed) == 4 * 200
+        });
+        producers
+            .into_iter()
+            .for_each(|producer| producer.join().unwrap());
+        engine.close();
     }
 }
