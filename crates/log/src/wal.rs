@@ -1,4 +1,4 @@
-//! The WAL's files: zero-written once, then overwritten in a circle.
+//! The WAL's files: created once, then overwritten in a circle.
 //!
 //! `wal/<n>` is a slot; which blocks it holds is told by the blocks' own headers, never by its name. A file is free,
 //! current, or full; a full one is free again when segments hold all of its blocks and nobody reads from it. The file
@@ -120,10 +120,24 @@ pub(crate) fn parse_slot(name: &str) -> Option<u32> {
         .flatten()
 }
 
-/// Creates the file of a slot and writes zeroes to all of it, so that later writes change no metadata.
-pub(crate) fn create(storage: &dyn Storage, slot: u32, bytes: u64, direct: bool) -> io::Result<()> {
-    let mode = if direct { Mode::Direct } else { Mode::Buffered };
-    let file = storage.open(&path(slot), mode, Existence::CreateIfMissing)?;
+/// Creates the file of a slot and takes its space. Where each block is flushed, zeroes are written to all of it, so that
+/// those flushes write no metadata.
+pub(crate) fn create(storage: &dyn Storage, slot: u32, bytes: u64, mode: WalMode) -> io::Result<()> {
+    let file_mode = match mode {
+        WalMode::DirectSync => Mode::Direct,
+        WalMode::Flushed | WalMode::Unflushed => Mode::Buffered,
+    };
+    let file = storage.open(&path(slot), file_mode, Existence::CreateIfMissing)?;
+    if mode == WalMode::Unflushed {
+        file.set_len(bytes)?;
+    } else {
+        write_zeroes(&*file, bytes)?;
+    }
+    file.sync()?;
+    storage.sync_dir(DIRECTORY)
+}
+
+fn write_zeroes(file: &dyn File, bytes: u64) -> io::Result<()> {
     let mut zeroes = AlignedBuffer::with_capacity(ZEROES_BYTES);
     zeroes.resize_zeroed(ZEROES_BYTES);
     let mut position = 0;
@@ -132,8 +146,7 @@ pub(crate) fn create(storage: &dyn Storage, slot: u32, bytes: u64, direct: bool)
         file.write_at(&zeroes.as_slice()[..length as usize], position)?;
         position += length;
     }
-    file.sync()?;
-    storage.sync_dir(DIRECTORY)
+    Ok(())
 }
 
 #[derive(Clone, Copy)]
@@ -364,7 +377,7 @@ impl Wal {
         let slot = ring.next_slot;
         ring.bytes_total += bytes;
         drop(ring);
-        let created = create(&*self.storage, slot, bytes, self.mode == WalMode::DirectSync)
+        let created = create(&*self.storage, slot, bytes, self.mode)
             .and_then(|()| WalFile::open(&*self.storage, slot, self.mode, self.buffers.clone()));
         if created.is_err() {
             // On a full disk a part of a file would take the space that others need to go on. It never held a block.
