@@ -5,7 +5,7 @@
 //! a restart the same records give the same state (`replay.rs`).
 
 pub(crate) mod owner;
-mod record;
+pub(crate) mod record;
 pub(crate) mod replay;
 
 pub(crate) use record::{Configs, DecodeError, Entry, Record, VERSION};

@@ -22,6 +22,7 @@ mod counters;
 mod definitions;
 mod delete_records;
 mod error;
+pub mod fuzzing;
 mod memory;
 mod offsets;
 mod produce;

@@ -22,6 +22,16 @@
 //!
 //! A block without entries carries its `durable_lsn` alone.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
 use firth_batch::{Batch, Crc32c, assign, crc32c};
 
 use crate::file::ALIGNMENT;
@@ -91,6 +101,10 @@ pub(crate) fn bytes_bound(item_count: usize, batch_bytes: usize) -> usize {
 /// Lays a block out in `buffer`: items sorted by log, offsets and epochs patched, checksums made.
 ///
 /// `items` keep their order within a log, which is the order of their offsets.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the buffer was made for what is put there"
+)]
 pub(crate) fn assemble(
     buffer: &mut AlignedBuffer,
     items: &mut [Item],
@@ -134,6 +148,10 @@ pub(crate) fn assemble(
     entries
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a group has an item, and the buffer what was just put there"
+)]
 fn append_group(buffer: &mut AlignedBuffer, group: &[Item]) -> Entry {
     let position = buffer.len();
     let mut next_offset = 0;
@@ -159,6 +177,7 @@ fn append_group(buffer: &mut AlignedBuffer, group: &[Item]) -> Entry {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "the buffer begins with a header's room")]
 fn encode_header(header: &Header, out: &mut [u8]) {
     out[0..8].copy_from_slice(&MAGIC);
     out[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -175,6 +194,7 @@ fn encode_header(header: &Header, out: &mut [u8]) {
     out[76..80].copy_from_slice(&crc.to_le_bytes());
 }
 
+#[expect(clippy::indexing_slicing, reason = "the chunk is of an entry's size")]
 fn encode_entry(entry: &Entry, out: &mut [u8]) {
     out[0..8].copy_from_slice(&entry.log.0.to_le_bytes());
     out[8..16].copy_from_slice(&entry.first_offset.to_le_bytes());
@@ -272,6 +292,10 @@ fn decode_entry(header: &Header, bytes: &[u8]) -> Option<Entry> {
 }
 
 /// The entry's batches in a block that is known to be as it was written.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the block is known to be as it was written"
+)]
 pub(crate) fn slice<'a>(entry: &Entry, block: &'a [u8]) -> &'a [u8] {
     &block[entry.position as usize..(entry.position + entry.length) as usize]
 }

@@ -8,6 +8,16 @@
 //! segment/<id u64>        first_lsn u64, last_lsn u64
 //! ```
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
 use std::collections::HashSet;
 
 use crate::block::{Incarnation, NUMBER_MAX};

@@ -17,6 +17,16 @@
 //! A snapshot says what all records before it say together. The two latest are kept with what follows them; the meta log
 //! is trimmed to the older one, so that it pins no segment for ever.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
 #[cfg(test)]
 mod tests;
 

@@ -11,6 +11,16 @@
 //!   then per batch, oldest first: base_sequence i32, last_sequence i32, base_offset i64, timestamp i64
 //! ```
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
 #[cfg(test)]
 mod tests;
 

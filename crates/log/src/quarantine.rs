@@ -4,6 +4,16 @@
 //! `quarantine/wal-<slot>-<lsn>` is a copy of `wal/<slot>`, made when the block `lsn` was found damaged. Nothing reads it,
 //! and nothing removes it but the operator.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
 use std::io;
 
 use crate::file::{Existence, Mode, Storage};

@@ -5,6 +5,16 @@
 //! acknowledged (the torn tail, where the incarnation ends), or a later block, or a later incarnation, says that it was
 //! durable: then acknowledged data is damaged, and reading goes on behind it.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -204,12 +214,12 @@ impl Scan {
 
     /// Without the files that are done: where the next one in the chain begins at or before `from_lsn`.
     fn starts_of(&self, from_lsn: u64) -> Vec<&Start> {
-        let is_done = |at: usize| {
-            let next = self.starts.get(at + 1).map(|next| next.first.lsn);
-            next.is_some_and(|next| next <= from_lsn && next > self.starts[at].first.lsn)
-        };
-        let kept = (0..self.starts.len()).filter(|at| !is_done(*at));
-        kept.map(|at| &self.starts[at]).collect()
+        let followers = self.starts.iter().skip(1).map(Some).chain([None]);
+        let kept = self.starts.iter().zip(followers).filter(|(start, next)| {
+            let next = next.map(|next| next.first.lsn);
+            !next.is_some_and(|next| next <= from_lsn && next > start.first.lsn)
+        });
+        kept.map(|(start, _)| start).collect()
     }
 }
 
@@ -252,6 +262,10 @@ impl Run<'_> {
     }
 
     /// As `is_acknowledged`, for what follows `position` in the file and the files behind it.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`at` counts the starts, and nothing that was read"
+    )]
     fn is_acknowledged_after(&self, at: usize, position: u64, lsn: u64) -> io::Result<bool> {
         let start = self.starts[at];
         let incarnation = start.first.incarnation;
@@ -277,6 +291,10 @@ impl Run<'_> {
     }
 
     /// Visits the blocks of one file. Returns the LSN that is expected after it.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`at` counts the starts, and nothing that was read"
+    )]
     fn file(
         &self,
         at: usize,

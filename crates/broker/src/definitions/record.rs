@@ -15,6 +15,16 @@
 //!
 //! The logs of a topic's partitions have consecutive ids, from the first log on.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
 use firth_log::LogId;
 
 use crate::{ClusterId, TopicId};
@@ -148,6 +158,7 @@ fn encode_record(record: &Record, flag: u8, out: &mut Vec<u8>) {
     }
 }
 
+#[expect(clippy::expect_used, reason = "what is written was checked when it came in")]
 fn encode_configs(configs: &Configs, out: &mut Vec<u8>) {
     let count = u16::try_from(configs.len()).expect("there are fewer settings than 2^16");
     out.extend_from_slice(&count.to_le_bytes());
@@ -157,6 +168,7 @@ fn encode_configs(configs: &Configs, out: &mut Vec<u8>) {
     }
 }
 
+#[expect(clippy::expect_used, reason = "what is written was checked when it came in")]
 fn encode_text(text: &str, out: &mut Vec<u8>) {
     let len = u16::try_from(text.len()).expect("names and values were found to be short when they came in");
     out.extend_from_slice(&len.to_le_bytes());

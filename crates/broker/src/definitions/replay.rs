@@ -1,5 +1,15 @@
 //! Reading the definitions log, and what may be trimmed off it.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
 use firth_batch::{Batch, Batches};
 use firth_log::{Engine, LogId, ReadError};
 
