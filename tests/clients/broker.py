@@ -47,6 +47,8 @@ class Broker:
         kafka, http = self.ports
         command = [self.binary, "serve", "--data", self.directory / "data"]
         command += ["--kafka", f"127.0.0.1:{kafka}", "--http", f"127.0.0.1:{http}"]
+        # Records of years ago, which some scenarios write, would expire between being written and being read.
+        command += ["--retention-check-interval-ms", "86400000"]
         with open(self.log, "ab") as log:
             begin = log.tell()
             self.process = subprocess.Popen(
