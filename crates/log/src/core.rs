@@ -5,7 +5,7 @@
 //! turn are held shortly.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::commit::Fate;
 use crate::environment::{Environment, Options};
 use crate::file::Storage;
 use crate::file::aligned::BufferPool;
-use crate::frame::{AppendError, Change, FRAME_BYTES_MAX, Frame, LogId, Repetition};
+use crate::frame::{AppendError, Change, Frame, LogId, Repetition};
 use crate::gate::Gate;
 use crate::lock::{abort, lock, read, write};
 use crate::meta::{self, Meta, Record};
@@ -59,8 +59,6 @@ pub(crate) struct Disk {
     pub(crate) publisher: Mutex<Publisher>,
     /// Producers are refused where less than this is free.
     pub(crate) reserve_bytes: u64,
-    /// The system said how much is free when it was asked last.
-    pub(crate) space_known: AtomicBool,
     /// What there was no space for when it was tried last.
     pub(crate) full_for: Mutex<Vec<FullFor>>,
     /// Blocks up to here are durable.
@@ -355,12 +353,7 @@ impl Core {
         let trim = trim_to.map(|to| Record::Trimmed { log, to });
         let records: Vec<Record> = [snapshot].into_iter().chain(trim.clone()).collect();
         let mut frame = Frame::batch(log, meta::encode(&records, now_ms));
-        if frame.bytes() > FRAME_BYTES_MAX {
-            return Err(AppendError::FrameTooLarge {
-                bytes: frame.bytes(),
-                max: FRAME_BYTES_MAX,
-            });
-        }
+        frame.check_size()?;
         frame.changes.extend(trim_to.map(|to| Change::Trim { log, to }));
         let (appended, raised) =
             sequencer.append(frame, Repetition::None, &[], trim.into_iter().collect(), now_ms)?;
@@ -375,6 +368,10 @@ impl Core {
 }
 
 impl Disk {
+    pub(crate) fn is_full_for(&self, full_for: FullFor) -> bool {
+        lock(&self.full_for).contains(&full_for)
+    }
+
     /// As much has to be free before producers that were refused are taken again.
     pub(crate) fn enough_bytes(&self) -> u64 {
         self.reserve_bytes / 4 * 5

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::thread::JoinHandle;
 
@@ -14,8 +14,7 @@ use crate::environment::{Direct, Durability, Environment, Options};
 use crate::file::aligned::BufferPool;
 use crate::file::{ALIGNMENT, Storage};
 use crate::frame::{
-    Append, AppendError, Appended, Bounds, Change, ExtentUsage, FRAME_BYTES_MAX, Frame, Kind, LogId, Read,
-    ReadError, Seek,
+    Append, AppendError, Appended, Bounds, Change, ExtentUsage, Frame, Kind, LogId, Read, ReadError, Seek,
 };
 use crate::gate::Gate;
 use crate::lock::{abort, lock, read, write};
@@ -131,13 +130,7 @@ impl Engine {
 
     /// Takes a frame whole, or refuses it whole. Does no I/O and does not wait; offsets are final.
     pub fn append(&self, mut frame: Frame) -> Result<Appended, AppendError> {
-        let bytes = frame.bytes();
-        if bytes > FRAME_BYTES_MAX {
-            return Err(AppendError::FrameTooLarge {
-                bytes,
-                max: FRAME_BYTES_MAX,
-            });
-        }
+        frame.check_size()?;
         if self.core.disk.is_none() {
             frame.changes.iter_mut().for_each(Change::keep_in_memory);
         }
@@ -379,7 +372,6 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
             meta: recovered.meta,
         }),
         reserve_bytes: reserve_bytes(&options, &limits),
-        space_known: AtomicBool::new(true),
         full_for: Mutex::default(),
         published_lsn: AtomicU64::new(first_lsn - 1),
         data_lsn: AtomicU64::new(recovered.data_lsn),

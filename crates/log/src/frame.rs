@@ -104,6 +104,14 @@ impl Frame {
         batches.max(self.appends.len() * FRAME_BYTES_MAX / APPENDS_MAX)
     }
 
+    pub(crate) fn check_size(&self) -> Result<(), AppendError> {
+        let (bytes, max) = (self.bytes(), FRAME_BYTES_MAX);
+        if bytes > max {
+            return Err(AppendError::FrameTooLarge { bytes, max });
+        }
+        Ok(())
+    }
+
     /// The log that a change or an append of the frame comes too late for, since the frame deletes it.
     pub(crate) fn deleted_before(&self) -> Option<LogId> {
         if !self

@@ -37,8 +37,8 @@ pub(crate) struct Sealer {
     removed: Vec<SegmentId>,
     /// Where the last snapshot of the engine's state lies in the meta log.
     snapshot: Option<i64>,
-    /// The disk was full at the last try. There has to be another one, as nobody else says that there is space.
-    was_full: bool,
+    /// The system said how much is free when it was asked last.
+    space_known: bool,
 }
 
 /// Blocks, and the segment that holds what is kept of them.
@@ -87,26 +87,22 @@ impl Sealer {
             written: None,
             removed: Vec::new(),
             snapshot: None,
-            was_full: false,
+            space_known: true,
         }
     }
 
     /// Runs until the engine is closed or a flush fails.
     pub(crate) fn run(mut self, core: &Core, disk: &Disk) {
         loop {
-            check_reserve(core, disk);
+            self.check_reserve(core, disk);
             let done = match self.wait(core, disk) {
                 Work::Seal => self.seal(core, disk),
                 Work::Reclaim => self.reclaim(core, disk),
                 Work::Stop => return,
             };
             match done {
-                Ok(()) => {
-                    self.was_full = false;
-                    core.set_disk_full(FullFor::Segments, false);
-                }
+                Ok(()) => core.set_disk_full(FullFor::Segments, false),
                 Err(error) if error.is_full_disk() => {
-                    self.was_full = true;
                     core.set_disk_full(FullFor::Segments, true);
                     // What frees space has to be written first.
                     disk.gate.hold(false);
@@ -139,8 +135,10 @@ impl Sealer {
                 exhausted: disk.wal.is_exhausted(),
             };
             let decision = self.pacing.decide(situation);
-            disk.gate.hold(self.pacing.is_sustained() && !self.was_full);
-            if decision == Decision::Seal || self.written.is_some() || self.was_full {
+            // After a full disk there has to be another try, as nobody else says that there is space.
+            let was_full = disk.is_full_for(FullFor::Segments);
+            disk.gate.hold(self.pacing.is_sustained() && !was_full);
+            if decision == Decision::Seal || self.written.is_some() || was_full {
                 return Work::Seal;
             }
             if std::mem::take(&mut state.reclaim) {
@@ -315,28 +313,28 @@ impl Sealer {
             Err(error) => tracing::warn!(%error, "the meta log is not trimmed"),
         }
     }
-}
 
-/// Refuses producers before the disk is full, so that there is space for sealing and reclaiming.
-fn check_reserve(core: &Core, disk: &Disk) {
-    let free_bytes = match disk.storage.space() {
-        Ok(space) => space.free_bytes,
-        Err(error) => {
-            // A disk that is full still says so to whoever writes.
-            if disk.space_known.swap(false, Ordering::Relaxed) {
-                let directory = disk.storage.place();
-                tracing::warn!(%error, directory, "free space is not known: producers are not refused before the disk is full");
+    /// Refuses producers before the disk is full, so that there is space for sealing and reclaiming.
+    fn check_reserve(&mut self, core: &Core, disk: &Disk) {
+        let space = disk.storage.space();
+        let was_known = std::mem::replace(&mut self.space_known, space.is_ok());
+        let free_bytes = match space {
+            Ok(space) => space.free_bytes,
+            Err(error) => {
+                // A disk that is full still says so to whoever writes.
+                if was_known {
+                    let directory = disk.storage.place();
+                    tracing::warn!(%error, directory, "free space is not known: producers are not refused before the disk is full");
+                }
+                return;
             }
-            return;
-        }
-    };
-    disk.space_known.store(true, Ordering::Relaxed);
-    let was_full = lock(&disk.full_for).contains(&FullFor::Producers);
-    let wanted_bytes = match was_full {
-        true => disk.enough_bytes(),
-        false => disk.reserve_bytes,
-    };
-    core.set_disk_full(FullFor::Producers, free_bytes < wanted_bytes);
+        };
+        let wanted_bytes = match disk.is_full_for(FullFor::Producers) {
+            true => disk.enough_bytes(),
+            false => disk.reserve_bytes,
+        };
+        core.set_disk_full(FullFor::Producers, free_bytes < wanted_bytes);
+    }
 }
 
 /// Makes the segment readable.

@@ -296,7 +296,7 @@ impl Wal {
         lock(&self.ring).wanted_bytes > 0
     }
 
-    /// Makes a free file of at least `bytes` the current one, waiting until there is one. `None` at the end.
+    /// Makes a free file of at least `bytes`, which were wanted, the current one; waits until there is one. `None` at the end.
     pub(crate) fn next_file(&self, bytes: u64) -> Option<()> {
         let mut ring = lock(&self.ring);
         loop {
@@ -314,8 +314,6 @@ impl Wal {
                 self.changed.notify_all();
                 return Some(());
             }
-            ring.wanted_bytes = bytes;
-            self.changed.notify_all();
             ring = if ring.waits_for_readers() {
                 let waited = self.changed.wait_timeout(ring, PINNED_RETRY);
                 let mut ring = waited.unwrap_or_else(|_| abort()).0;

@@ -177,16 +177,21 @@ fn check(recorder: &Recorder, logs: [LogId; 2], damaged: &[LogId]) {
     }
 }
 
+/// What the disk holds with the slice of the lost record damaged.
+fn without_lost(recorder: &Recorder, log: LogId) -> Recorder {
+    let mut image = recorder.image();
+    let (path, at) = find(&image, &value(log, LOST));
+    image.flip(&path, at, 3);
+    Recorder::from_image(image)
+}
+
 #[test]
 fn a_damaged_slice_of_a_block_is_a_hole_of_its_log() {
     let recorder = Recorder::new();
     let engine = open(&recorder, 1 << 20);
     let logs = fill(&engine);
     engine.close();
-    let mut image = recorder.image();
-    let (path, at) = find(&image, &value(logs[0], LOST));
-    image.flip(&path, at, 3);
-    check(&Recorder::from_image(image), logs, &logs[..1]);
+    check(&without_lost(&recorder, logs[0]), logs, &logs[..1]);
 }
 
 /// Of a block without its directory nothing tells whose batches it had, but for what is missing between others.
@@ -240,10 +245,7 @@ fn a_search_and_a_retry_find_what_is_behind_a_hole() {
         Frame::batch(logs[0], batch_of(7, 0, 0, &["of a producer"])),
     );
     engine.close();
-    let mut image = recorder.image();
-    let (path, at) = find(&image, &value(logs[0], LOST));
-    image.flip(&path, at, 3);
-    let recorder = Recorder::from_image(image);
+    let recorder = without_lost(&recorder, logs[0]);
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
     for (sealed, trimmed) in [(false, false), (true, false), (true, true)] {
         let engine = open(&recorder, 0);
@@ -374,10 +376,7 @@ fn a_hole_that_is_trimmed_is_forgotten() {
     let engine = open(&recorder, 1 << 20);
     let logs = fill(&engine);
     engine.close();
-    let mut image = recorder.image();
-    let (path, at) = find(&image, &value(logs[0], LOST));
-    image.flip(&path, at, 3);
-    let recorder = Recorder::from_image(image);
+    let recorder = without_lost(&recorder, logs[0]);
     let engine = open(&recorder, 0);
     seal(&engine, logs);
     let trim = Change::Trim {

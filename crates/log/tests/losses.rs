@@ -105,6 +105,18 @@ fn segments_with_losses(recorder: &Recorder) -> usize {
         .count()
 }
 
+/// Nothing is lost any more, now and after the next start.
+fn check_forgotten(recorder: &Recorder, engine: Engine) {
+    for _ in 0..3 {
+        seal(&engine, LogId::DEFINITIONS);
+    }
+    engine.close();
+    assert_eq!(segments_with_losses(recorder), 0);
+    let engine = open(recorder);
+    assert_eq!(engine.stats().quarantined, 0);
+    engine.close();
+}
+
 /// Offsets that are read, or refused as damaged.
 fn read(engine: &Engine, log: LogId, from: i64) -> Result<Vec<i64>, (i64, i64)> {
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
@@ -175,14 +187,7 @@ fn a_hole_is_named_until_its_log_is_trimmed_or_deleted() {
                 false => Change::Trim { log: lost, to: 1 },
             },
         );
-        for _ in 0..3 {
-            seal(&engine, LogId::DEFINITIONS);
-        }
-        engine.close();
-        assert_eq!(segments_with_losses(&recorder), 0);
-        let engine = open(&recorder);
-        assert_eq!(engine.stats().quarantined, 0);
-        engine.close();
+        check_forgotten(&recorder, engine);
     }
 }
 
@@ -244,14 +249,7 @@ fn a_lost_block_is_counted_until_what_is_as_old_is_trimmed() {
         change(&engine, Change::Trim { log, to });
     }
     assert_eq!(engine.bounds(kept).map(|bounds| bounds.start >= end), Some(true));
-    for _ in 0..3 {
-        seal(&engine, LogId::DEFINITIONS);
-    }
-    engine.close();
-    assert_eq!(segments_with_losses(&recorder), 0);
-    let engine = open(&recorder);
-    assert_eq!(engine.stats().quarantined, 0);
-    engine.close();
+    check_forgotten(&recorder, engine);
 }
 
 #[test]
