@@ -25,6 +25,14 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
+fn broker_of(server: &Server) -> Broker {
+    server
+        .client("127.0.0.1:9092".parse().unwrap())
+        .server
+        .broker
+        .clone()
+}
+
 /// A server with this much memory, and a topic `t` of batches of this size.
 async fn server(memory_bytes: usize, batches: usize, batch_bytes: usize) -> Server {
     let config = firth_broker::Config {
@@ -112,11 +120,7 @@ async fn settle() {
 fn records_are_not_read_before_there_is_memory_for_them() {
     runtime().block_on(async {
         let server = server(1 << 20, 40, 50_000).await;
-        let broker = server
-            .client("127.0.0.1:9092".parse().unwrap())
-            .server
-            .broker
-            .clone();
+        let broker = broker_of(&server);
         let mut readers = Vec::new();
         for _ in 0..16 {
             readers.push(Reader::fetch(&server, 0).await);
@@ -159,11 +163,7 @@ fn records_are_not_read_before_there_is_memory_for_them() {
 fn a_batch_larger_than_the_budget_is_served_to_one_reader_after_the_other() {
     runtime().block_on(async {
         let server = server(64 << 10, 2, 300_000).await;
-        let broker = server
-            .client("127.0.0.1:9092".parse().unwrap())
-            .server
-            .broker
-            .clone();
+        let broker = broker_of(&server);
         let mut readers = Vec::new();
         for _ in 0..4 {
             readers.push(Reader::fetch(&server, 0).await);
@@ -185,11 +185,7 @@ fn a_batch_larger_than_the_budget_is_served_to_one_reader_after_the_other() {
 fn a_fetch_that_waits_for_records_holds_its_own_bytes_only() {
     runtime().block_on(async {
         let server = server(1 << 20, 1, 1000).await;
-        let broker = server
-            .client("127.0.0.1:9092".parse().unwrap())
-            .server
-            .broker
-            .clone();
+        let broker = broker_of(&server);
         let mut readers = Vec::new();
         for _ in 0..100 {
             readers.push(Reader::fetch(&server, 1).await);

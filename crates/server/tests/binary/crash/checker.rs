@@ -7,7 +7,7 @@ use bytes::Bytes;
 use firth_batch::{Batch, Batches, crc32c};
 use firth_kafka_codec::ErrorCode;
 
-use super::client::Client;
+use super::client::{Client, fetched};
 use super::record::Tags;
 use super::writer::{Fate, Writer};
 
@@ -136,14 +136,7 @@ impl Partition {
             log_start >= before,
             "log start of partition {index}: {log_start} after {before}"
         );
-        let bytes: Bytes = data
-            .records
-            .unwrap_or_default()
-            .parts()
-            .iter()
-            .flatten()
-            .copied()
-            .collect();
+        let bytes = fetched(data.records);
         let mut expected = None;
         for batch in Batches::new(&bytes) {
             let (header, slice) = batch.expect("whole batches are sent");

@@ -10,8 +10,8 @@ use firth_kafka_codec::{
     CreatableTopic, CreateTopicsRequest, DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
     EARLIEST_TIMESTAMP, ErrorCode, FetchPartition, FetchRequest, FetchTopic, InitProducerIdRequest,
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, PartitionData, PartitionProduceData,
-    PartitionProduceResponse, ProduceRequest, RequestMessage, SIZE_BYTES, TopicProduceData, decode_response,
-    encode_request, frame_size,
+    PartitionProduceResponse, ProduceRequest, Records, RequestMessage, SIZE_BYTES, TopicProduceData,
+    decode_response, encode_request, frame_size,
 };
 
 pub(crate) const TOPIC: &str = "crash";
@@ -209,6 +209,12 @@ impl Client {
             code => Err(code),
         })
     }
+}
+
+/// The records of a fetched partition in one piece.
+pub(crate) fn fetched(records: Option<Records>) -> Bytes {
+    let records = records.unwrap_or_default();
+    records.parts().iter().flatten().copied().collect()
 }
 
 /// A frame with its size prefix taken off.

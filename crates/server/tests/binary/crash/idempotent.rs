@@ -7,7 +7,7 @@ use bytes::Bytes;
 use firth_batch::{Batch, Batches, Builder, Compression};
 use firth_kafka_codec::ErrorCode;
 
-use super::client::Client;
+use super::client::{Client, fetched};
 use super::load::{Load, PARTITIONS, Progress};
 use super::proxy::{Fault, Proxy};
 use super::random::Random;
@@ -109,14 +109,7 @@ fn expect_all(broker: &Broker, producer: &Producer) {
     while offset < i64::from(producer.next_sequence) {
         let data = client.fetch(PARTITION, offset, 0).unwrap();
         assert_eq!(data.high_watermark, i64::from(producer.next_sequence));
-        let bytes: Bytes = data
-            .records
-            .unwrap_or_default()
-            .parts()
-            .iter()
-            .flatten()
-            .copied()
-            .collect();
+        let bytes = fetched(data.records);
         assert!(!bytes.is_empty(), "hole at {offset}");
         for batch in Batches::new(&bytes) {
             let batch = Batch::stored(bytes.slice_ref(batch.unwrap().1)).unwrap();
