@@ -8,6 +8,7 @@
 //! Absent: authentication (the binary refuses to listen off loopback without `--insecure`), TLS, an API to change
 //! anything, a console.
 
+pub mod archive;
 mod health;
 mod metrics;
 mod server;
