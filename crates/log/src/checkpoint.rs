@@ -18,12 +18,11 @@
     )
 )]
 
-use std::collections::HashSet;
-
 use crate::block::{Incarnation, NUMBER_MAX};
 use crate::catalog::{self, Catalog, Change};
 use crate::file::Storage;
 use crate::frame::LogId;
+use crate::ids::IdSet;
 use crate::meta::{LogMeta, Meta};
 use crate::producers::Reader;
 use crate::segment::{Footer, SegmentId};
@@ -40,7 +39,7 @@ pub(crate) struct Changes {
     puts: Vec<(Vec<u8>, Vec<u8>)>,
     deletes: Vec<Vec<u8>>,
     /// What is listed when they are committed.
-    listed: HashSet<SegmentId>,
+    listed: IdSet<SegmentId>,
     incarnations: Vec<Incarnation>,
 }
 
@@ -60,7 +59,7 @@ pub(crate) struct Checkpointer {
     /// Absent after an error: a catalog takes no further commit then until it is opened again.
     catalog: Option<Catalog>,
     /// The segments that the catalog lists; it may list more after an error.
-    listed: HashSet<SegmentId>,
+    listed: IdSet<SegmentId>,
     incarnations: Vec<Incarnation>,
 }
 

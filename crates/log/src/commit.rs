@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use crate::lock::lock;
+use crate::sync::Mutex;
 
 const PENDING: u8 = 0;
 const DURABLE: u8 = 1;

@@ -4,9 +4,9 @@
 //! views, then one view (publication in LSN order). The sequencer takes a view's lock for memory logs alone. All but the
 //! turn are held shortly.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
 use crate::block::{Entry, Incarnation};
@@ -17,12 +17,14 @@ use crate::file::Storage;
 use crate::file::aligned::BufferPool;
 use crate::frame::{AppendError, Change, Frame, LogId, Repetition};
 use crate::gate::Gate;
+use crate::ids::IdMap;
 use crate::lock::{abort, lock, read, write};
 use crate::meta::{self, Meta, Record};
 use crate::segment::{FooterCache, Segment, SegmentId};
 use crate::sequencer::{Accepting, Sequencer};
 use crate::stats::Counters;
 use crate::stored::StoredBlock;
+use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
 use crate::view::{Raised, TailExtent, View};
 use crate::wal::Wal;
 
@@ -34,7 +36,7 @@ pub(crate) struct Core {
     pub(crate) sequencer: Mutex<Sequencer>,
     /// Something gathered, a lane became free, or the end was asked for; goes with the sequencer.
     pub(crate) work: Condvar,
-    pub(crate) views: RwLock<HashMap<LogId, Arc<View>>>,
+    pub(crate) views: RwLock<IdMap<LogId, Arc<View>>>,
     /// Limits the reads that go to the disk at once.
     pub(crate) disk_reads: Arc<tokio::sync::Semaphore>,
     /// Absent where everything is in memory.
@@ -55,7 +57,7 @@ pub(crate) struct Disk {
     pub(crate) blocks: Mutex<Blocks>,
     pub(crate) seal: SealSignal,
     pub(crate) footers: Arc<FooterCache>,
-    pub(crate) segments: RwLock<HashMap<SegmentId, Arc<Segment>>>,
+    pub(crate) segments: RwLock<IdMap<SegmentId, Arc<Segment>>>,
     pub(crate) publisher: Mutex<Publisher>,
     /// Producers are refused where less than this is free.
     pub(crate) reserve_bytes: u64,

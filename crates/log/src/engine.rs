@@ -1,10 +1,9 @@
 //! The engine as its callers see it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, RwLock};
-use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -17,6 +16,7 @@ use crate::frame::{
     Append, AppendError, Appended, Bounds, Change, ExtentUsage, Frame, Kind, LogId, Read, ReadError, Seek,
 };
 use crate::gate::Gate;
+use crate::ids::IdMap;
 use crate::lock::{abort, lock, read, write};
 use crate::meta::{self, Record};
 use crate::pacing::Pacing;
@@ -28,6 +28,7 @@ use crate::segment::FooterCache;
 use crate::sequencer::{Head, Sequencer};
 use crate::signal::Signal;
 use crate::stats::{Counters, Stats};
+use crate::sync::{self, Condvar, JoinHandle, Mutex, RwLock};
 use crate::view::View;
 use crate::wal::{self, LANES, Limits, Wal, WalMode};
 use crate::{background, lane};
@@ -60,7 +61,7 @@ impl Engine {
     /// An engine that keeps everything in memory and nothing after its end.
     pub fn memory(environment: Environment, options: Options) -> Engine {
         let mut sequencer = Sequencer::new(1, 0);
-        let mut views = HashMap::new();
+        let mut views = IdMap::default();
         for log in [LogId::META, LogId::DEFINITIONS] {
             let view = Arc::new(View::new(log, 0, 0));
             sequencer.insert(
@@ -268,7 +269,7 @@ fn new_core(
     environment: Environment,
     options: Options,
     sequencer: Sequencer,
-    views: HashMap<LogId, Arc<View>>,
+    views: IdMap<LogId, Arc<View>>,
     next_log: u64,
     disk: Option<Disk>,
 ) -> Core {
@@ -422,8 +423,5 @@ fn spawn(core: &Arc<Core>, name: String, run: impl FnOnce(&Core) + Send + 'stati
             abort();
         }
     };
-    std::thread::Builder::new()
-        .name(name)
-        .spawn(run)
-        .expect("the system has room for a handful of threads")
+    sync::spawn(name, run)
 }

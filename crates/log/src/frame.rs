@@ -1,12 +1,11 @@
 //! What is appended: frames in, placements and a [`Commit`] to wait for out.
 
-use std::collections::HashSet;
-
 use bytes::Bytes;
 use firth_batch::Batch;
 use smallvec::{SmallVec, smallvec};
 
 use crate::commit::Commit;
+use crate::ids::IdSet;
 
 /// The largest frame, in bytes of its batches. A frame is all or nothing, so it lies within one commit block.
 pub const FRAME_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -121,7 +120,7 @@ impl Frame {
         {
             return None;
         }
-        let mut deleted = HashSet::new();
+        let mut deleted = IdSet::default();
         for change in &self.changes {
             let (Change::Create { log, .. } | Change::Trim { log, .. } | Change::Delete { log }) = change;
             if deleted.contains(log) {

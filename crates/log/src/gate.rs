@@ -4,10 +4,9 @@
 //! without reading it back. A larger one, which a burst left behind, is worked off: for two bytes that are sealed one may
 //! be written.
 
-use std::sync::{Condvar, Mutex};
-
 use crate::environment::Options;
 use crate::lock::{abort, lock};
+use crate::sync::{Condvar, Mutex};
 
 /// What sealing may let in ahead of the lanes, in bytes.
 const CREDIT_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -29,6 +29,7 @@ mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gate;
+mod ids;
 mod lane;
 mod lock;
 mod meta;
@@ -45,6 +46,7 @@ mod sequencer;
 mod signal;
 mod stats;
 mod stored;
+mod sync;
 mod view;
 mod wal;
 

@@ -30,13 +30,14 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use firth_batch::{Batch, Batches, Builder, Compression};
 
 use crate::frame::{Change, FRAME_BYTES_MAX, Kind, LogId};
+use crate::ids::{IdMap, IdSet};
 use crate::producers::Reader;
 
 const VERSION: u8 = 1;
@@ -53,7 +54,7 @@ pub(crate) enum Record {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Meta {
-    pub(crate) logs: HashMap<LogId, LogMeta>,
+    pub(crate) logs: IdMap<LogId, LogMeta>,
     pub(crate) next_log: u64,
     pub(crate) next_segment: u64,
     /// Blocks up to here are in segments.
@@ -167,7 +168,7 @@ impl Meta {
                 self.changed_logs.insert(*log);
             }
             Record::Snapshot { next_log, logs } => {
-                let named: HashSet<LogId> = logs.iter().map(|(log, _)| *log).collect();
+                let named: IdSet<LogId> = logs.iter().map(|(log, _)| *log).collect();
                 let gone = self.logs.keys().filter(|log| !named.contains(log));
                 self.changed_logs.extend(gone);
                 self.logs.retain(|log, _| named.contains(log));

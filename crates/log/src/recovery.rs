@@ -6,7 +6,6 @@
 mod base;
 mod losses;
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use crate::core::tail_extent;
 use crate::file::Storage;
 use crate::file::aligned::BufferPool;
 use crate::frame::LogId;
+use crate::ids::IdMap;
 use crate::meta::{self, Meta};
 use crate::producers::Producers;
 use crate::rewrite::{Carried, SealedProducers};
@@ -49,8 +49,8 @@ pub enum OpenError {
 pub(crate) struct Recovered {
     pub(crate) checkpointer: Checkpointer,
     pub(crate) meta: Meta,
-    pub(crate) segments: HashMap<SegmentId, Arc<Segment>>,
-    pub(crate) views: HashMap<LogId, Arc<View>>,
+    pub(crate) segments: IdMap<SegmentId, Arc<Segment>>,
+    pub(crate) views: IdMap<LogId, Arc<View>>,
     pub(crate) blocks: Blocks,
     /// Where each log goes on.
     pub(crate) heads: Vec<RecoveredHead>,
@@ -387,13 +387,13 @@ fn begin(
     Ok(())
 }
 
-fn build_views(meta: &Meta, segments: &[Segment]) -> HashMap<LogId, Arc<View>> {
+fn build_views(meta: &Meta, segments: &[Segment]) -> IdMap<LogId, Arc<View>> {
     // Ends grow with what is found in the WAL; what segments hold or held is noted in the state.
     let views = meta
         .logs
         .iter()
         .map(|(log, state)| (*log, Arc::new(View::new(*log, state.start, state.next_offset))));
-    let views: HashMap<_, _> = views.collect();
+    let views: IdMap<_, _> = views.collect();
     for segment in segments {
         for (log, extent) in sealed_extents(segment.footer()) {
             if let Some(view) = views.get(&log) {
@@ -406,7 +406,7 @@ fn build_views(meta: &Meta, segments: &[Segment]) -> HashMap<LogId, Arc<View>> {
 
 type Built = (Blocks, Vec<(Arc<WalFile>, u64)>);
 
-fn build_tail(views: &HashMap<LogId, Arc<View>>, found: Vec<scan::Stored>) -> Built {
+fn build_tail(views: &IdMap<LogId, Arc<View>>, found: Vec<scan::Stored>) -> Built {
     let mut blocks = Blocks::default();
     let mut full: Vec<(Arc<WalFile>, u64)> = Vec::new();
     for scan::Stored { block, file, .. } in found {
@@ -448,7 +448,7 @@ fn free_files(
 
 fn build_heads(
     meta: &mut Meta,
-    views: &HashMap<LogId, Arc<View>>,
+    views: &IdMap<LogId, Arc<View>>,
     producers: &mut SealedProducers,
     unknown_loss: bool,
 ) -> Vec<RecoveredHead> {

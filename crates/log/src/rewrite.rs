@@ -7,7 +7,7 @@
 //! next segment that is written names it, and it is known before anything behind it counts as sealed. A lost batch is in
 //! no producer's window, as if it had never been sent: sent again it is taken.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use crate::block::{self, Entry};
 use crate::core::Core;
 use crate::file::Mode;
 use crate::frame::LogId;
+use crate::ids::IdMap;
 use crate::producers::Producers;
 use crate::segment::{Footer, Hole, Losses, SegmentId, Source, Writer};
 use crate::stored::{Loaded, StoredBlock};
@@ -30,7 +31,7 @@ pub(crate) struct Carried {
 
 /// The windows of idempotent producers as of what is sealed, and the segment that holds them last.
 #[derive(Clone, Default)]
-pub(crate) struct SealedProducers(HashMap<LogId, Sealed>);
+pub(crate) struct SealedProducers(IdMap<LogId, Sealed>);
 
 /// No segment has this id.
 const NOWHERE: SegmentId = SegmentId(0);
@@ -197,7 +198,7 @@ impl SealedProducers {
 
 /// The parts of logs that still exist, in order of their logs and offsets.
 fn pieces<'a>(core: &Core, blocks: &'a [Arc<StoredBlock>], loaded: &'a [Loaded]) -> Vec<Piece<'a>> {
-    let mut starts: HashMap<LogId, Option<i64>> = HashMap::new();
+    let mut starts: IdMap<LogId, Option<i64>> = IdMap::default();
     let mut pieces: Vec<Piece<'a>> = Vec::new();
     for (block, loaded) in blocks.iter().zip(loaded) {
         for entry in &block.entries {

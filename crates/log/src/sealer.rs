@@ -3,7 +3,6 @@
 //! The order is: the segment is durable, the catalog knows it, the WAL files are free. A crash between any two leaves
 //! the data in both places, and recovery takes either.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,6 +13,7 @@ use crate::catalog;
 use crate::checkpoint::Checkpointer;
 use crate::core::{Core, Disk, FullFor};
 use crate::frame::LogId;
+use crate::ids::IdMap;
 use crate::lock::{abort, lock, read, write};
 use crate::pacing::{Decision, Pacing, Situation};
 use crate::rewrite::{self, Carried};
@@ -400,7 +400,7 @@ fn is_kept_for_meta(core: &Core, disk: &Disk) -> bool {
 
 /// The logs that keep something of a segment, or of which it names something as lost that was not trimmed.
 fn kept_logs<'a>(
-    views: &'a HashMap<LogId, Arc<View>>,
+    views: &'a IdMap<LogId, Arc<View>>,
     segment: &'a Segment,
 ) -> impl Iterator<Item = LogId> + 'a {
     let Footer { extents, losses, .. } = segment.footer();

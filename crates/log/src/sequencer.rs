@@ -4,7 +4,7 @@
 //! the batches put into the block that gathers. Nothing is encoded, checksummed or written in it. The lanes of the
 //! commit loop take what has gathered.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use crate::block::{self, Item};
 use crate::commit::{Commit, Fate};
 use crate::frame::{Append, AppendError, Appended, Bounds, Change, Frame, Kind, LogId, Placed, Repetition};
+use crate::ids::IdMap;
 use crate::meta::Record;
 use crate::producers::{Check, Producers, Sequenced};
 use crate::stored::StoredBlock;
@@ -28,7 +29,7 @@ const SECOND_LANE_BYTES_MIN: usize = 256 * 1024;
 const SECOND_LANE_ITEMS_BUSY: usize = 16;
 
 pub(crate) struct Sequencer {
-    heads: HashMap<LogId, Head>,
+    heads: IdMap<LogId, Head>,
     gathering: VecDeque<Gathering>,
     /// At most [`BLOCK_BYTES_TARGET`].
     block_bytes: usize,
@@ -115,7 +116,7 @@ impl Sequencer {
     /// For WAL files of so many bytes.
     pub(crate) fn new(next_lsn: u64, wal_file_bytes: u64) -> Sequencer {
         Sequencer {
-            heads: HashMap::new(),
+            heads: IdMap::default(),
             gathering: VecDeque::new(),
             // The directory of a block of small batches takes nearly as much as these.
             block_bytes: BLOCK_BYTES_TARGET.min(wal_file_bytes as usize / 2),

@@ -1,10 +1,11 @@
 //! Wakes one waiter about many logs, and says which of them changed.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use crate::lock::lock;
+use crate::sync::Mutex;
 
 /// A waiter for changes of any number of logs. A log stays watched until the signal is dropped.
 #[derive(Debug, Default)]

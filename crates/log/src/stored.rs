@@ -1,7 +1,7 @@
 //! A commit block that was written: where it lies in the WAL, and its bytes for as long as memory holds them.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use firth_batch::crc32c;
@@ -10,6 +10,7 @@ use crate::block::Entry;
 use crate::file::Storage;
 use crate::lock::lock;
 use crate::quarantine;
+use crate::sync::Mutex;
 use crate::wal::WalFile;
 
 pub(crate) struct StoredBlock {

@@ -11,13 +11,14 @@
 mod tests;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 use crate::frame::{Bounds, ExtentUsage, LogId, ReadError};
 use crate::lock::lock;
 use crate::segment::{Hole, SegmentId};
 use crate::signal::Signal;
 use crate::stored::StoredBlock;
+use crate::sync::Mutex;
 
 pub(crate) struct View {
     log: LogId,

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use crate::file::aligned::BufferPool;
 use crate::file::{ALIGNMENT, Existence, File, Mode, Storage};
 use crate::lock::{abort, lock};
 use crate::stored::Place;
+use crate::sync::{Condvar, Mutex};
 
 pub(crate) const DIRECTORY: &str = "wal";
 /// Writes that may be in flight at once.

@@ -1,6 +1,9 @@
+use std::collections::HashSet;
+
 use proptest::prelude::*;
 
 use super::*;
+
 
 fn record() -> impl Strategy<Value = Record> {
     let log = || any::<u64>().prop_map(LogId);

@@ -1,10 +1,9 @@
 //! The state of the engine as of what is sealed: from the catalog, or else from the segments themselves.
 
-use std::collections::HashSet;
-
 use super::OpenError;
 use crate::checkpoint::Checkpoint;
 use crate::frame::LogId;
+use crate::ids::IdSet;
 use crate::meta::{self, Meta};
 use crate::producers::Producers;
 use crate::rewrite::SealedProducers;
@@ -44,7 +43,7 @@ pub(super) struct Base {
 
 impl Base {
     pub(super) fn from_checkpoint(checkpoint: Checkpoint, found: Found) -> Base {
-        let known: HashSet<SegmentId> = checkpoint.segments.iter().copied().collect();
+        let known: IdSet<SegmentId> = checkpoint.segments.iter().copied().collect();
         let mut base = Base::new(checkpoint.meta);
         base.applied_lsn = checkpoint.applied_lsn;
         base.claimed_lsn = checkpoint.applied_lsn;

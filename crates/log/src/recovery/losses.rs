@@ -4,13 +4,13 @@
 //! What segments name is known. What the WAL or a segment should have and does not is news, and the next segment is to
 //! name it.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
 use super::OFFSETS_SKIPPED;
 use crate::file::Storage;
 use crate::frame::LogId;
+use crate::ids::IdMap;
 use crate::meta::Meta;
 use crate::quarantine;
 use crate::scan::{Damage, DamagedPart};
@@ -49,7 +49,7 @@ pub(super) fn are_unknown(damages: &[Damage]) -> bool {
 /// stretches are lost in all.
 pub(super) fn quarantine(
     meta: &mut Meta,
-    views: &HashMap<LogId, Arc<View>>,
+    views: &IdMap<LogId, Arc<View>>,
     segments: &[Segment],
     damages: &[Damage],
 ) -> (Losses, u64) {

@@ -2,12 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 
 use super::header::{HEADER_LEN, Header};
 use crate::file::aligned::AlignedBuffer;
 use crate::file::{ALIGNMENT, File};
+use crate::sync::{JoinHandle, Receiver, Sender, channel, spawn};
 
 /// What is written at once, in bytes.
 const STAGING_BYTES: usize = 1024 * 1024;
@@ -172,10 +171,7 @@ impl Writer {
                 });
             }
         };
-        let thread = std::thread::Builder::new()
-            .name(format!("segment-{index}"))
-            .spawn(run)
-            .expect("the system has room for a handful of threads");
+        let thread = spawn(format!("segment-{index}"), run);
         Writer {
             pieces: Some(pieces),
             thread: Some(thread),
