@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-
 fn record() -> impl Strategy<Value = Record> {
     let log = || any::<u64>().prop_map(LogId);
     let snapshot = (
