@@ -208,6 +208,13 @@ impl Engine {
         reading::find(&self.core, log, seek).await
     }
 
+    /// All logs that exist, in ascending order.
+    pub fn logs(&self) -> Vec<LogId> {
+        let mut logs: Vec<_> = read(&self.core.views).keys().copied().collect();
+        logs.sort_unstable();
+        logs
+    }
+
     pub fn bounds(&self, log: LogId) -> Option<Bounds> {
         self.core.view(log).map(|view| view.bounds())
     }

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         Command::Topic(command) => cmd::topic::run(command),
         Command::Produce(args) => cmd::produce::run(args),
         Command::Consume(args) => cmd::consume::run(args),
-        Command::Doctor(args) => cmd::doctor::run(args),
+        Command::Doctor(args) => cmd::doctor::run(&args),
         Command::Completions(args) => cmd::completions::run(&args, Cli::command()),
         Command::Settings => cmd::settings::run(),
     };

@@ -29,6 +29,8 @@ const STALLS_MAX: u32 = 4;
 /// A data directory in the file system.
 pub struct Disk {
     directory: PathBuf,
+    /// Nothing is written, nor opened for writing.
+    read_only: bool,
     supports_direct: OnceLock<bool>,
 }
 
@@ -39,13 +41,40 @@ impl Disk {
         create_durably(dir)?;
         Ok(Disk {
             directory: dir.to_owned(),
+            read_only: false,
             supports_direct: OnceLock::new(),
         })
     }
 
+    /// A data directory that is only looked at, which may lie on a file system that cannot be written to. Whatever would
+    /// change it fails.
+    pub fn look(dir: &Path) -> io::Result<Disk> {
+        if !dir.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Disk {
+            directory: dir.to_owned(),
+            read_only: true,
+            supports_direct: OnceLock::from(false),
+        })
+    }
+
     /// Takes the directory for this process, by an exclusive lock on the file `path`, until the lock is dropped.
+    ///
+    /// Of a directory that is only looked at, the lock is shared by all who look, and nothing is written into the file.
     pub fn lock(&self, path: &str) -> Result<Lock, LockError> {
-        Lock::acquire(&self.resolve(path))
+        match self.read_only {
+            true => Lock::share(&self.resolve(path)),
+            false => Lock::acquire(&self.resolve(path)),
+        }
+    }
+
+    /// Fails where the directory is only looked at.
+    fn may_change(&self) -> io::Result<()> {
+        match self.read_only {
+            true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            false => Ok(()),
+        }
     }
 
     fn resolve(&self, path: &str) -> PathBuf {
@@ -58,9 +87,12 @@ impl Disk {
             Mode::Direct => OFlags::DIRECT,
             Mode::DirectSync => OFlags::DIRECT | OFlags::DSYNC,
         };
+        if existence != Existence::MustExist {
+            self.may_change()?;
+        }
         let file = OpenOptions::new()
             .read(true)
-            .write(true)
+            .write(!self.read_only)
             .create(existence == Existence::CreateIfMissing)
             .create_new(existence == Existence::MustBeNew)
             .mode(FILE_MODE)
@@ -110,14 +142,17 @@ impl Storage for Disk {
     }
 
     fn create_dir(&self, dir: &str) -> io::Result<()> {
+        self.may_change()?;
         create_one(&self.resolve(dir))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.may_change()?;
         fs::rename(self.resolve(from), self.resolve(to))
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
+        self.may_change()?;
         fs::remove_file(self.resolve(path))
     }
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use crate::broker::{Broker, Start, firth};
 
@@ -11,14 +11,14 @@ fn doctor(directory: &Path) -> Output {
         .unwrap()
 }
 
-/// Every file but the lock, with its bytes.
+/// Every file with its bytes.
 fn content(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files.extend(content(&path));
-        } else if !path.ends_with("LOCK") {
+        } else {
             files.insert(path.display().to_string(), std::fs::read(&path).unwrap());
         }
     }
@@ -87,7 +87,62 @@ fn damage_is_found_and_named() {
         report.contains("\"problems\":[\"partition 0 of t: offset 5 is damaged, or missing\"]"),
         "{report}"
     );
+    let hole =
+        r#"[{"first_offset":5,"last_offset":5,"log":"t/0","records_max":1,"why":"damaged, or missing"}]"#;
+    assert!(report.contains(&format!("\"holes\":{hole}")), "{report}");
+    let output = firth(directory.path())
+        .args(["doctor", "--data", "data"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        text.contains("    t/0:5-5  1\n")
+            && text.contains("KAFKA_STORAGE_ERROR")
+            && text.contains("firth restore"),
+        "{text}"
+    );
     assert!(before == content(&data), "the doctor changed what it looked at");
+}
+
+/// As an operator would look at a disk that fails.
+#[test]
+fn a_directory_that_cannot_be_written_to_is_checked() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path());
+    let data = directory.path().join("data");
+    let Some(_mounted) = ReadOnly::mount(&data) else {
+        println!("SKIPPED: this process may not mount {} read-only", data.display());
+        return;
+    };
+    assert!(std::fs::write(data.join("x"), "x").is_err());
+    let output = doctor(directory.path());
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{report}{output:?}");
+    assert!(report.contains("\"records\":20"), "{report}");
+}
+
+/// A directory that is mounted over itself, read-only, until the value is dropped.
+struct ReadOnly<'a>(&'a Path);
+
+impl ReadOnly<'_> {
+    fn mount(path: &Path) -> Option<ReadOnly<'_>> {
+        let mount = |arguments: &[&str]| {
+            let mut command = Command::new("mount");
+            command.args(arguments).arg(path).stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        };
+        if !mount(&["--bind", path.to_str()?]) {
+            return None;
+        }
+        let bound = ReadOnly(path);
+        mount(&["-o", "remount,bind,ro"]).then_some(bound)
+    }
+}
+
+impl Drop for ReadOnly<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
 }
 
 #[test]
@@ -96,7 +151,7 @@ fn a_directory_in_use_is_refused() {
     let broker = Broker::start(directory.path());
     let output = doctor(directory.path());
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2), "nothing could be looked at");
     assert!(error.contains(&format!("pid {}", broker.pid())), "{error}");
 }
 

@@ -66,6 +66,48 @@ fn a_lock_replaces_the_pid_of_a_dead_holder() {
 }
 
 /// Runs `transfer` of 8192 bytes against scripted results, and returns where each call began.
+#[test]
+fn who_only_looks_keeps_others_from_writing_and_writes_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let disk = Disk::open(temp.path()).unwrap();
+    let look = Disk::look(temp.path()).unwrap();
+    drop(look.lock("LOCK").unwrap());
+    assert!(!temp.path().join("LOCK").exists());
+
+    // A process that has ended.
+    let mut ended = std::process::Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    fs::write(temp.path().join("LOCK"), format!("{}\n", ended.id())).unwrap();
+    let looking = [look.lock("LOCK").unwrap(), look.lock("LOCK").unwrap()];
+    assert_eq!(
+        disk.lock("LOCK").unwrap_err().to_string(),
+        "another firth process (its pid is not known) uses this directory"
+    );
+    drop(looking);
+    let held = disk.lock("LOCK").unwrap();
+    let refused = look.lock("LOCK").unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains(&format!("pid {}", std::process::id())),
+        "{refused}"
+    );
+    drop(held);
+
+    let read_only = io::ErrorKind::ReadOnlyFilesystem;
+    for existence in [Existence::CreateIfMissing, Existence::MustBeNew] {
+        let refused = look.open("new", Mode::Buffered, existence).err().unwrap();
+        assert_eq!(refused.kind(), read_only);
+    }
+    let file = look.open("LOCK", Mode::Buffered, Existence::MustExist).unwrap();
+    assert!(file.write_at(b"x", 0).is_err() && file.set_len(0).is_err());
+    assert_eq!(look.create_dir("wal").unwrap_err().kind(), read_only);
+    assert_eq!(look.rename("LOCK", "other").unwrap_err().kind(), read_only);
+    assert_eq!(look.remove("LOCK").unwrap_err().kind(), read_only);
+    assert!(!look.supports_direct());
+    assert!(Disk::look(&temp.path().join("absent")).is_err());
+}
+
 fn scripted(unit: usize, results: Vec<io::Result<usize>>) -> (Vec<usize>, io::Result<()>) {
     let mut results = results.into_iter();
     let begins = Cell::new(Vec::new());

@@ -1,36 +1,37 @@
 //! Reads every record that a consumer could ask for.
 
-use std::ops::Range;
-
 use firth_batch::{Batch, Batches};
-use firth_broker::{Broker, ReadError, Topic};
+use firth_broker::Topic;
+use firth_log::{Engine, LogId, ReadError};
 
-use super::report::{PartitionReport, Report, offsets};
+use super::report::{Name, PartitionReport, Report, offsets};
 use crate::progress::Progress;
 
 const READ_BYTES: usize = 8 * 1024 * 1024;
 
-pub(super) async fn read_all(broker: &Broker, report: &mut Report) {
-    let stats = broker.engine_stats();
-    // About what there is to read: what is trimmed is still counted, what is unsealed and in a segment twice.
-    let mut progress = Progress::new("reading records", stats.segment_bytes + stats.unsealed_bytes);
-    for topic in broker.topics() {
-        for partition in topic.partition_indexes() {
-            read(broker, &topic, partition, report, &mut progress).await;
+pub(super) async fn read_topic(engine: &Engine, topic: &Topic, report: &mut Report, progress: &mut Progress) {
+    for partition in topic.partition_indexes() {
+        let name = Name::Partition(topic.name.clone(), partition);
+        match topic.log(partition) {
+            Some(log) if engine.bounds(log).is_some() => read_log(engine, log, name, report, progress).await,
+            _ => report.problem(format!("{name} has no log")),
         }
     }
 }
 
-async fn read(broker: &Broker, topic: &Topic, partition: i32, report: &mut Report, progress: &mut Progress) {
-    let name = format!("partition {partition} of {}", topic.name);
-    let (Some(bounds), Some(log)) = (broker.bounds(topic, partition), topic.log(partition)) else {
-        report.problem(format!("{name} has no log"));
+/// Reads one log from its start to its end.
+pub(super) async fn read_log(
+    engine: &Engine,
+    log: LogId,
+    name: Name,
+    report: &mut Report,
+    progress: &mut Progress,
+) {
+    let Some(bounds) = engine.bounds(log) else {
         return;
     };
-    report.names.insert(log.0, name.clone());
     let mut read = PartitionReport {
-        topic: topic.name.clone(),
-        partition,
+        name: name.clone(),
         first_offset: bounds.start,
         next_offset: bounds.end,
         records: 0,
@@ -39,19 +40,12 @@ async fn read(broker: &Broker, topic: &Topic, partition: i32, report: &mut Repor
     };
     let mut next = bounds.start;
     while next < bounds.end {
-        match broker.read(topic, partition, next, READ_BYTES).await {
-            Ok(found) if found.bytes == 0 => {
-                missing(report, &mut read, log.0, next..bounds.end);
-                break;
-            }
+        match engine.read(log, next, READ_BYTES).await {
+            Ok(found) if found.bytes == 0 => break,
             Ok(found) => {
                 for slice in &found.slices {
                     for batch in Batches::new(slice) {
                         let Ok((header, batch)) = batch else { break };
-                        // Until logs are compacted, only damage leaves holes.
-                        if header.base_offset > next {
-                            missing(report, &mut read, log.0, next..header.base_offset);
-                        }
                         if let Err(error) = Batch::stored(slice.slice_ref(batch)) {
                             let lost = offsets(&(header.base_offset..header.next_offset()));
                             report.problem(format!("{name}: {lost}: {error}"));
@@ -66,8 +60,11 @@ async fn read(broker: &Broker, topic: &Topic, partition: i32, report: &mut Repor
             Err(ReadError::Damaged {
                 first_offset,
                 next_offset,
+                ..
             }) if next_offset > next => {
-                missing(report, &mut read, log.0, first_offset.max(next)..next_offset);
+                let lost = first_offset.max(next)..next_offset;
+                read.missing_offsets += lost.end - lost.start;
+                report.hole(log.0, lost);
                 next = next_offset;
             }
             Err(error) => {
@@ -76,10 +73,5 @@ async fn read(broker: &Broker, topic: &Topic, partition: i32, report: &mut Repor
             }
         }
     }
-    report.partitions.push(read);
-}
-
-fn missing(report: &mut Report, read: &mut PartitionReport, log: u64, lost: Range<i64>) {
-    read.missing_offsets += lost.end - lost.start;
-    report.hole(log, lost);
+    report.log(log.0, read);
 }

@@ -1,24 +1,25 @@
 //! What the doctor found, each damage once.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use firth_log::segment;
+use firth_log::{LogId, segment};
 use serde_json::json;
 
 use crate::table::table;
 
 #[derive(Default)]
-pub(super) struct Report {
+pub(in crate::cmd) struct Report {
     segments: u64,
     damaged_segments: u64,
-    pub(super) partitions: Vec<PartitionReport>,
-    /// Stretches of logs that recovery found damaged in the WAL.
+    /// What was read, by topic and partition; logs without a topic last.
+    logs: Vec<PartitionReport>,
+    /// Stretches of logs that recovery found damaged.
     pub(super) quarantined: u64,
-    /// What people call a log.
-    pub(super) names: HashMap<u64, String>,
+    names: HashMap<u64, Name>,
     segment_damages: Vec<SegmentDamage>,
     /// Offsets that were given to records and cannot be read, by log.
     holes: Vec<(u64, Range<i64>)>,
@@ -26,15 +27,47 @@ pub(super) struct Report {
     others: Vec<String>,
 }
 
+/// What people call a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Partition(Arc<str>, i32),
+    Definitions,
+    Meta,
+    /// It belongs to no topic: the record that created its topic is lost, or was given up.
+    Orphan(u64),
+}
+
 pub(super) struct PartitionReport {
-    pub(super) topic: Arc<str>,
-    pub(super) partition: i32,
+    pub(super) name: Name,
     pub(super) first_offset: i64,
     pub(super) next_offset: i64,
     pub(super) records: u64,
     pub(super) bytes: u64,
     /// Damaged, or not there.
     pub(super) missing_offsets: i64,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Partition(topic, partition) => write!(f, "partition {partition} of {topic}"),
+            Name::Definitions => f.write_str("the definitions of topics"),
+            Name::Meta => f.write_str("the engine's own log"),
+            Name::Orphan(log) => write!(f, "log {log}, which is no partition"),
+        }
+    }
+}
+
+impl Name {
+    /// The log in one word, as the command line takes it.
+    fn short(&self) -> String {
+        match self {
+            Name::Partition(topic, partition) => format!("{topic}/{partition}"),
+            Name::Definitions => "definitions".to_owned(),
+            Name::Meta => "meta".to_owned(),
+            Name::Orphan(log) => format!("#{log}"),
+        }
+    }
 }
 
 /// What is wrong with a segment, and which offsets of which log that concerns.
@@ -91,6 +124,15 @@ impl Report {
         self.damaged_segments += u64::from(self.segment_damages.len() > before);
     }
 
+    pub(super) fn log(&mut self, log: u64, read: PartitionReport) {
+        self.names.insert(log, read.name.clone());
+        self.logs.push(read);
+    }
+
+    pub(super) fn knows(&self, log: LogId) -> bool {
+        self.names.contains_key(&log.0)
+    }
+
     pub(super) fn hole(&mut self, log: u64, lost: Range<i64>) {
         self.holes.push((log, lost));
     }
@@ -99,26 +141,32 @@ impl Report {
         self.others.push(problem);
     }
 
-    pub(super) fn is_healthy(&self) -> bool {
+    pub(in crate::cmd) fn is_healthy(&self) -> bool {
         self.problems().is_empty()
     }
 
+    /// What is known of why a stretch is lost.
+    fn cause(&self, log: u64, lost: &Range<i64>) -> String {
+        let damages = self.segment_damages.iter();
+        let causes = damages.filter(|damage| damage.concerns(log, lost));
+        let causes: Vec<_> = causes.map(SegmentDamage::place).collect();
+        match causes.as_slice() {
+            [] => "damaged, or missing".to_owned(),
+            causes => format!("damaged in {}", causes.join(", and in ")),
+        }
+    }
+
     /// One sentence for each damage: what is lost, and where it was; then the damage that costs nobody a record.
-    fn problems(&self) -> Vec<String> {
+    pub(in crate::cmd) fn problems(&self) -> Vec<String> {
         let mut problems = self.others.clone();
+        let explains =
+            |damage: &SegmentDamage| self.holes.iter().any(|(log, lost)| damage.concerns(*log, lost));
         let mut holes_in_wal = 0;
         for (log, lost) in &self.holes {
-            let causes = self
-                .segment_damages
-                .iter()
-                .filter(|damage| damage.concerns(*log, lost));
-            let causes: Vec<_> = causes.map(SegmentDamage::place).collect();
-            holes_in_wal += u64::from(causes.is_empty());
-            let why = match causes.as_slice() {
-                [] => "damaged, or missing".to_owned(),
-                causes => format!("damaged in {}", causes.join(", and in ")),
-            };
+            let mut damages = self.segment_damages.iter();
+            holes_in_wal += u64::from(!damages.any(|damage| damage.concerns(*log, lost)));
             let verb = if lost.end - lost.start == 1 { "is" } else { "are" };
+            let why = self.cause(*log, lost);
             problems.push(format!("{}: {} {verb} {why}", self.name(*log), offsets(lost)));
         }
         if self.quarantined > holes_in_wal {
@@ -127,8 +175,6 @@ impl Report {
                 self.quarantined
             ));
         }
-        let explains =
-            |damage: &SegmentDamage| self.holes.iter().any(|(log, lost)| damage.concerns(*log, lost));
         for damage in self.segment_damages.iter().filter(|damage| !explains(damage)) {
             problems.push(match &damage.stretch {
                 Some((log, stretch)) => {
@@ -140,9 +186,36 @@ impl Report {
         problems
     }
 
-    fn name(&self, log: u64) -> String {
-        let name = self.names.get(&log).cloned();
-        name.unwrap_or_else(|| format!("log {log}, which is no partition"))
+    fn name(&self, log: u64) -> Name {
+        self.names.get(&log).cloned().unwrap_or(Name::Orphan(log))
+    }
+
+    /// Logs of topics, and those that belong to none; not the two that are our own.
+    fn listed(&self) -> impl Iterator<Item = &PartitionReport> {
+        let is_ours = |name: &Name| matches!(name, Name::Definitions | Name::Meta);
+        self.logs.iter().filter(move |read| !is_ours(&read.name))
+    }
+
+    fn orphans(&self) -> impl Iterator<Item = &PartitionReport> {
+        self.logs
+            .iter()
+            .filter(|read| matches!(read.name, Name::Orphan(_)))
+    }
+
+    /// What the directory holds: topics, partitions, records and bytes of these.
+    pub(in crate::cmd) fn holds(&self) -> Holds {
+        let mut holds = Holds::default();
+        let mut last = None;
+        for read in &self.logs {
+            let Name::Partition(topic, _) = &read.name else {
+                continue;
+            };
+            holds.topics += u64::from(last.replace(topic) != Some(topic));
+            holds.partitions += 1;
+            holds.records += read.records;
+            holds.bytes += read.bytes;
+        }
+        holds
     }
 
     fn segments_line(&self) -> String {
@@ -159,11 +232,13 @@ impl Report {
 
     pub(super) fn as_text(&self, data: &Path) -> String {
         let row = |read: &PartitionReport| {
-            let partition = read.partition.to_string();
+            let (topic, partition) = match &read.name {
+                Name::Partition(topic, partition) => (topic.to_string(), partition.to_string()),
+                name => (name.short(), "-".to_owned()),
+            };
             let offsets = [read.first_offset, read.next_offset].map(|offset| offset.to_string());
             let counts = [read.records, read.bytes].map(|count| count.to_string());
-            let cells = [read.topic.to_string(), partition].into_iter();
-            let cells = cells.chain(offsets).chain(counts);
+            let cells = [topic, partition].into_iter().chain(offsets).chain(counts);
             cells.chain([read.missing_offsets.to_string()]).collect()
         };
         let head = [
@@ -175,12 +250,19 @@ impl Report {
             "bytes",
             "missing",
         ];
-        let mut text = table(&head, &self.partitions.iter().map(row).collect::<Vec<_>>());
+        let mut text = table(&head, &self.listed().map(row).collect::<Vec<_>>());
         text += &self.segments_line();
+        for orphan in self.orphans() {
+            text += &format!(
+                "{} belongs to no topic: the record of its topic is lost; what it holds is kept\n",
+                orphan.name.short()
+            );
+        }
         let problems = self.problems();
         for problem in &problems {
             text += &format!("PROBLEM {problem}\n");
         }
+        text += &self.advice(data);
         text += &match problems.len() {
             0 => format!("{} is healthy\n", data.display()),
             1 => format!("{} has 1 problem; nothing was changed\n", data.display()),
@@ -189,26 +271,75 @@ impl Report {
         text
     }
 
+    /// What holes mean, and what can be done about them.
+    fn advice(&self, data: &Path) -> String {
+        if self.holes.is_empty() {
+            return String::new();
+        }
+        let data = data.display();
+        let mut text = format!(
+            "\nHoles are offsets that were acknowledged and cannot be read. A consumer that comes to one gets\n\
+             KAFKA_STORAGE_ERROR there until it goes on behind it; what lies before and behind can be read, and producers\n\
+             are not concerned. Each of them, with the number of records that it had at most:\n"
+        );
+        for (log, lost) in &self.holes {
+            let name = self.name(*log).short();
+            let (first, last) = (lost.start, lost.end - 1);
+            text += &format!("    {name}:{first}-{last}  {}\n", lost.end - lost.start);
+        }
+        text += &format!(
+            "What can be done:\n\
+             \x20 - put a segment that was moved away back into {data}/segments: what can be read again is no hole;\n\
+             \x20 - restore a backup into another directory: firth restore FILE --data DIR\n\n"
+        );
+        text
+    }
+
     pub(super) fn as_json(&self) -> serde_json::Value {
         let row = |read: &PartitionReport| {
-            json!({
-                "topic": &*read.topic,
-                "partition": read.partition,
+            let mut row = json!({
+                "log": read.name.short(),
                 "first_offset": read.first_offset,
                 "next_offset": read.next_offset,
                 "records": read.records,
                 "bytes": read.bytes,
                 "missing_offsets": read.missing_offsets,
+            });
+            if let Name::Partition(topic, partition) = &read.name {
+                row["topic"] = json!(&**topic);
+                row["partition"] = json!(partition);
+            }
+            row
+        };
+        let hole = |(log, lost): &(u64, Range<i64>)| {
+            json!({
+                "log": self.name(*log).short(),
+                "first_offset": lost.start,
+                "last_offset": lost.end - 1,
+                "records_max": lost.end - lost.start,
+                "why": self.cause(*log, lost),
             })
         };
+        let in_topic = |read: &&PartitionReport| matches!(read.name, Name::Partition(..));
         json!({
             "healthy": self.is_healthy(),
             "segments": self.segments,
             "damaged_segments": self.damaged_segments,
-            "partitions": self.partitions.iter().map(row).collect::<Vec<_>>(),
+            "partitions": self.logs.iter().filter(in_topic).map(row).collect::<Vec<_>>(),
+            "orphans": self.orphans().map(row).collect::<Vec<_>>(),
+            "holes": self.holes.iter().map(hole).collect::<Vec<_>>(),
             "problems": self.problems(),
         })
     }
+}
+
+/// What a data directory holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::cmd) struct Holds {
+    pub(in crate::cmd) topics: u64,
+    pub(in crate::cmd) partitions: u64,
+    pub(in crate::cmd) records: u64,
+    pub(in crate::cmd) bytes: u64,
 }
 
 #[cfg(test)]
@@ -228,7 +359,7 @@ mod tests {
 
     fn report() -> Report {
         let mut report = Report::default();
-        report.names.insert(16, "partition 0 of t".to_owned());
+        report.names.insert(16, Name::Partition("t".into(), 0));
         report
     }
 
