@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::counters::Counting;
 use crate::definitions::owner::{Defined, Message, Owner, REQUESTS_MAX};
 use crate::definitions::replay;
+use crate::guarded_clock::GuardedClock;
 use crate::tasks::Tasks;
 use crate::topic::Topics;
 use crate::{
@@ -59,6 +60,7 @@ impl Broker {
             replay,
         );
         let cluster_id = owner.cluster_id().await.map_err(Error::ClusterId)?;
+        let noted_ms = owner.definitions.time_known_ms();
         let memory = Memory::new(config.memory_bytes);
         let tasks = Tasks::new();
         tasks.spawn("definitions", owner.run(messages, tasks.stop()));
@@ -77,7 +79,8 @@ impl Broker {
             shared: Arc::new(shared),
         };
         let tasks = &broker.shared.tasks;
-        tasks.spawn("retention", retention::run(broker.clone(), tasks.stop()));
+        let clock = GuardedClock::new(broker.clock(), noted_ms);
+        tasks.spawn("retention", retention::run(broker.clone(), clock, tasks.stop()));
         Ok(broker)
     }
 
@@ -175,6 +178,11 @@ impl Broker {
     /// A producer id that no producer ever had, not even before a crash.
     pub async fn allocate_producer_id(&self) -> Result<i64, DefineError> {
         self.ask(|reply| Message::AllocateProducerId { reply }).await?
+    }
+
+    /// Has the time noted for the next start. It is given up where more urgent definitions wait.
+    pub(crate) fn note_time(&self, ms: i64) {
+        let _ = self.shared.definitions.try_send(Message::NoteTime { ms });
     }
 
     /// What of a partition can be read now. None if there is no such partition.

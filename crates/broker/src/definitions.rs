@@ -1,4 +1,5 @@
-//! The state machine of definitions: which topics exist, which producer ids were given out, and what the cluster is called.
+//! The state machine of definitions: which topics exist, which producer ids were given out, what the cluster is called,
+//! and what time it was.
 //!
 //! `handle` decides and changes nothing; `replay` changes and decides nothing. The owner (`owner.rs`) applies the
 //! records of a decision at once, so that the next decision knows of them, and answers when they are durable. After
@@ -55,6 +56,9 @@ pub(crate) enum Request {
     CreateCluster {
         id: ClusterId,
     },
+    NoteTime {
+        ms: i64,
+    },
 }
 
 /// The answer to a request, once the records are durable.
@@ -63,6 +67,7 @@ pub(crate) enum Response {
     Topic { id: TopicId, warnings: Vec<String> },
     ProducerIds(Range<i64>),
     Cluster(ClusterId),
+    Noted,
 }
 
 /// Everything that is defined. Equal states came from logs that mean the same.
@@ -74,11 +79,17 @@ pub(crate) struct Definitions {
     /// Every producer id below it may have been given out.
     producer_ids_reserved: i64,
     cluster: Option<ClusterId>,
+    time_known_ms: Option<i64>,
 }
 
 impl Definitions {
     pub(crate) fn topics(&self) -> &TopicMap {
         &self.topics
+    }
+
+    /// The last time that was believed, in milliseconds since 1970.
+    pub(crate) fn time_known_ms(&self) -> Option<i64> {
+        self.time_known_ms
     }
 
     pub(crate) fn topic(&self, id: TopicId) -> Option<&Arc<Topic>> {
@@ -128,6 +139,7 @@ impl Definitions {
                 Some(known) => Ok((None, Response::Cluster(known))),
                 None => Ok((Some(Record::ClusterCreated { id: *id }), Response::Cluster(*id))),
             },
+            Request::NoteTime { ms } => Ok((Some(Record::TimeKnown { ms: *ms }), Response::Noted)),
         }
     }
 
@@ -193,6 +205,10 @@ impl Definitions {
                 self.cluster.get_or_insert(*id);
                 return None;
             }
+            Record::TimeKnown { ms } => {
+                self.time_known_ms = Some(*ms);
+                return None;
+            }
         };
         self.topics.apply(&change);
         Some(change)
@@ -216,10 +232,9 @@ impl Definitions {
             next: self.producer_ids_reserved,
         };
         let cluster = self.cluster.map(|id| Record::ClusterCreated { id });
-        cluster
-            .into_iter()
-            .chain(std::iter::once(reserved))
-            .chain(created)
+        let time = self.time_known_ms.map(|ms| Record::TimeKnown { ms });
+        let others = cluster.into_iter().chain(time);
+        others.chain(std::iter::once(reserved)).chain(created)
     }
 }
 

@@ -23,6 +23,7 @@ mod definitions;
 mod delete_records;
 mod error;
 pub mod fuzzing;
+mod guarded_clock;
 mod memory;
 mod offsets;
 mod produce;

@@ -1,16 +1,13 @@
 //! Deletes what is older or larger than a topic's configuration keeps, one extent at a time.
 
-use std::time::Duration;
-
 use firth_log::{Change, ExtentUsage, Frame};
 use tokio::sync::watch;
 
+use crate::TopicConfig;
 use crate::broker::Broker;
 use crate::counters::add;
-use crate::{Clock, TopicConfig};
+use crate::guarded_clock::GuardedClock;
 
-/// How much further than the monotonic clock the wall's may go between two looks before it is not believed.
-const JUMP_MAX: Duration = Duration::from_secs(10 * 60);
 /// Partitions that are looked at before others get the thread.
 const PARTITIONS_PER_TURN: usize = 256;
 
@@ -43,50 +40,8 @@ pub(crate) fn trim_to(extents: &[ExtentUsage], now_ms: i64, config: &TopicConfig
     extents.get(last).map(|extent| extent.next_offset)
 }
 
-/// Wall time that does not follow a jump forward: a clock that is set a year ahead by mistake must not delete
-/// everything. Until the wall clock is back, or the broker restarts, time goes on from before the jump.
-#[derive(Debug)]
-pub(crate) struct GuardedClock {
-    believed_ms: i64,
-    monotonic: Duration,
-    jumped: bool,
-}
-
-impl GuardedClock {
-    pub(crate) fn new(clock: &Clock) -> GuardedClock {
-        GuardedClock {
-            believed_ms: clock.wall_ms(),
-            monotonic: clock.monotonic(),
-            jumped: false,
-        }
-    }
-
-    pub(crate) fn now_ms(&mut self, clock: &Clock) -> i64 {
-        let (wall_ms, monotonic) = (clock.wall_ms(), clock.monotonic());
-        let passed = monotonic.saturating_sub(self.monotonic);
-        let expected_ms = self.believed_ms.saturating_add(millis(passed));
-        let jumped = wall_ms.saturating_sub(expected_ms) > millis(JUMP_MAX);
-        if jumped && !self.jumped {
-            tracing::warn!(
-                wall_ms,
-                expected_ms,
-                "the clock jumped forward; retention does not follow it"
-            );
-        }
-        self.jumped = jumped;
-        self.believed_ms = if jumped { expected_ms } else { wall_ms };
-        self.monotonic = monotonic;
-        self.believed_ms
-    }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
 /// The task: looks at every partition now and then, until `stop` says so.
-pub(crate) async fn run(broker: Broker, mut stop: watch::Receiver<bool>) {
-    let mut clock = GuardedClock::new(&broker.environment().clock);
+pub(crate) async fn run(broker: Broker, mut clock: GuardedClock, mut stop: watch::Receiver<bool>) {
     let period = broker.config().retention_check_interval;
     // Not at once: the start of a broker is no moment to delete.
     let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
@@ -96,7 +51,10 @@ pub(crate) async fn run(broker: Broker, mut stop: watch::Receiver<bool>) {
             _ = stop.wait_for(|stop| *stop) => return,
             _ = interval.tick() => {}
         }
-        let now_ms = clock.now_ms(&broker.environment().clock);
+        let now_ms = clock.now_ms(broker.clock());
+        if let Some(known_ms) = clock.take_note() {
+            broker.note_time(known_ms);
+        }
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             () = enforce(&broker, now_ms) => {}

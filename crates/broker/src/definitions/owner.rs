@@ -46,6 +46,8 @@ pub(crate) enum Message {
     AllocateProducerId {
         reply: oneshot::Sender<Result<i64, DefineError>>,
     },
+    /// Nobody waits for it, and while the disk is full it is not noted.
+    NoteTime { ms: i64 },
 }
 
 pub(crate) struct Owner {
@@ -108,7 +110,7 @@ impl Owner {
         self.finish(round).await?;
         match response {
             Response::Cluster(id) => Ok(id),
-            Response::Topic { .. } | Response::ProducerIds(_) => Err(DefineError::Stopped),
+            Response::Topic { .. } | Response::ProducerIds(_) | Response::Noted => Err(DefineError::Stopped),
         }
     }
 
@@ -166,6 +168,11 @@ impl Owner {
             Message::AllocateProducerId { reply } => {
                 let allocated = self.allocate_producer_id(round);
                 round.answers.push(Answer::ProducerId(reply, allocated));
+            }
+            Message::NoteTime { ms } => {
+                if let Err(error) = self.decide(&Request::NoteTime { ms }, round) {
+                    tracing::debug!(%error, "the time is not noted");
+                }
             }
         }
     }
@@ -232,7 +239,8 @@ impl Owner {
                 Record::TopicDeleted { .. } => add(&self.counting.topics_deleted, 1),
                 Record::TopicConfigured { .. }
                 | Record::ProducerIdsReserved { .. }
-                | Record::ClusterCreated { .. } => {}
+                | Record::ClusterCreated { .. }
+                | Record::TimeKnown { .. } => {}
             }
         }
         Ok(response)
@@ -263,7 +271,8 @@ impl Owner {
             }
             Record::TopicConfigured { .. }
             | Record::ProducerIdsReserved { .. }
-            | Record::ClusterCreated { .. } => Vec::new(),
+            | Record::ClusterCreated { .. }
+            | Record::TimeKnown { .. } => Vec::new(),
         }
     }
 

@@ -9,6 +9,7 @@
 //! 5 SnapshotBegun        (nothing)                       always with bit 7
 //! 6 SnapshotEnded        records u32                     always with bit 7; how many lie between the two
 //! 7 ClusterCreated       id 16 bytes                     drawn at the first start; a second one means nothing
+//! 8 TimeKnown            ms i64                          the time that was believed, in milliseconds since 1970; the last counts
 //! text    := length u16 | UTF-8
 //! configs := count u16 | (name text | value text)*
 //! ```
@@ -40,6 +41,7 @@ const PRODUCER_IDS_RESERVED: u8 = 4;
 const SNAPSHOT_BEGUN: u8 = 5;
 const SNAPSHOT_ENDED: u8 = 6;
 const CLUSTER_CREATED: u8 = 7;
+const TIME_KNOWN: u8 = 8;
 
 pub(crate) type Configs = Vec<(String, String)>;
 
@@ -64,6 +66,9 @@ pub(crate) enum Record {
     },
     ClusterCreated {
         id: ClusterId,
+    },
+    TimeKnown {
+        ms: i64,
     },
 }
 
@@ -155,6 +160,10 @@ fn encode_record(record: &Record, flag: u8, out: &mut Vec<u8>) {
             out.push(flag | CLUSTER_CREATED);
             out.extend_from_slice(&id.0);
         }
+        Record::TimeKnown { ms } => {
+            out.push(flag | TIME_KNOWN);
+            out.extend_from_slice(&ms.to_le_bytes());
+        }
     }
 }
 
@@ -196,6 +205,9 @@ fn decode_record(kind: u8, fields: &mut Fields<'_>) -> Result<Record, DecodeErro
         }),
         CLUSTER_CREATED => Ok(Record::ClusterCreated {
             id: ClusterId(fields.array()?),
+        }),
+        TIME_KNOWN => Ok(Record::TimeKnown {
+            ms: i64::from_le_bytes(fields.array()?),
         }),
         _ => Err(DecodeError::Malformed("type")),
     }
@@ -267,6 +279,7 @@ mod tests {
             Record::ClusterCreated {
                 id: ClusterId(*b"fedcba9876543210"),
             },
+            Record::TimeKnown { ms: -5 },
         ];
         let mut entries = vec![Entry::SnapshotBegun, Entry::SnapshotEnded { records: 7 }];
         for record in records {
@@ -316,6 +329,8 @@ mod tests {
             id: ClusterId([7; 16]),
         });
         assert_eq!(cluster.encode(), [[1, 7].as_slice(), &[7; 16]].concat());
+        let time = Entry::Record(Record::TimeKnown { ms: 258 });
+        assert_eq!(time.encode(), [1, 8, 2, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(Entry::decode(&[2, 1]), Err(DecodeError::NewerVersion(2)));
         assert_eq!(
             Entry::SnapshotEnded { records: 258 }.encode(),

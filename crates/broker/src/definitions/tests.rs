@@ -23,6 +23,9 @@ enum Command {
     CreateCluster {
         id: u8,
     },
+    NoteTime {
+        ms: i64,
+    },
     Snapshot,
     /// The writer of the snapshot is killed after so many records.
     CutSnapshot {
@@ -41,6 +44,7 @@ fn command() -> impl Strategy<Value = Command> {
         2 => (0..4_usize, -1..5_i64).prop_map(|(nth, retention)| Command::Configure { nth, retention }),
         1 => Just(Command::Reserve),
         1 => any::<u8>().prop_map(|id| Command::CreateCluster { id }),
+        1 => any::<i64>().prop_map(|ms| Command::NoteTime { ms }),
         1 => Just(Command::Snapshot),
         1 => (0..4_usize).prop_map(|records| Command::CutSnapshot { records }),
     ]
@@ -95,6 +99,7 @@ impl Live {
             Command::CreateCluster { id } => self.decide(&Request::CreateCluster {
                 id: ClusterId([*id; 16]),
             }),
+            Command::NoteTime { ms } => self.decide(&Request::NoteTime { ms: *ms }),
             Command::Snapshot => {
                 self.snapshots_at.push(self.log.len());
                 let records = self.write_snapshot(usize::MAX);

@@ -1,6 +1,3 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-
 use super::*;
 
 /// Extents of `(bytes, max timestamp)`, with ten offsets each from 100 on.
@@ -81,37 +78,4 @@ fn the_stricter_of_time_and_size_decides() {
     let by_time = config(&[("retention.ms", "1000"), ("retention.bytes", "500")]);
     assert_eq!(trim_to(&of, 10_000, &by_time), Some(120));
     assert_eq!(trim_to(&[], 10_000, &by_time), None);
-}
-
-#[test]
-fn a_clock_that_jumps_forward_is_not_followed() {
-    const MINUTE: i64 = 60_000;
-    let (wall, steady) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicU64::new(0)));
-    let clock = Clock::new(
-        {
-            let wall = wall.clone();
-            move || wall.load(Ordering::Relaxed)
-        },
-        {
-            let steady = steady.clone();
-            move || Duration::from_millis(steady.load(Ordering::Relaxed))
-        },
-    );
-    let mut guarded = GuardedClock::new(&clock);
-    // Wall and monotonic time in minutes, and what is believed.
-    for (wall_minutes, steady_minutes, believed) in [
-        (1, 1, 1),
-        (5, 2, 5),
-        (1000, 3, 6),
-        (1001, 4, 7),
-        (8, 5, 8),
-        // Backwards is harmless, and followed.
-        (2, 6, 2),
-        (13, 7, 13),
-        (25, 8, 14),
-    ] {
-        wall.store(wall_minutes * MINUTE, Ordering::Relaxed);
-        steady.store((steady_minutes * MINUTE) as u64, Ordering::Relaxed);
-        assert_eq!(guarded.now_ms(&clock), believed * MINUTE, "at {wall_minutes}");
-    }
 }
