@@ -1,9 +1,10 @@
 //! Validating any bytes as one batch, and reading its records: the header's count is kept, and what was read means the
-//! same when it is built anew.
+//! same when it is built anew. Leaving records out of it leaves the others as they were.
 
 use bytes::Bytes;
 use firth_batch::{
-    Batch, Builder, Compression, Error, HEADER_LEN, NO_TIMESTAMP, Record, RecordHeader, Records, crc32c,
+    Batch, Builder, Compression, Error, HEADER_LEN, NO_TIMESTAMP, Record, RecordHeader, Records, Retained,
+    crc32c, retain,
 };
 
 const LIMIT: usize = 256 * 1024;
@@ -15,8 +16,32 @@ pub fn run(bytes: &[u8]) {
     // Hardly any mutation has a right checksum, so the records would hardly ever be reached without this.
     if let Ok(batch) = Batch::stored(repaired(bytes)) {
         read(&batch);
+        leave_out(&batch);
         let stamped = batch.with_log_append_time(1_700_000_000_000);
         assert_eq!(Batch::stored(stamped.bytes().clone()).as_ref(), Ok(&stamped));
+    }
+}
+
+fn leave_out(batch: &Batch) {
+    let stays = |record: &Record<'_>| record.offset_delta % 3 != 1;
+    match retain(batch, LIMIT, Some(1_900_000_000_000), stays) {
+        Ok(Retained::Rewritten(after)) => {
+            assert_eq!(Batch::stored(after.bytes().clone()).as_ref(), Ok(&after));
+            assert_eq!(after.header().next_offset(), batch.header().next_offset());
+            // Deltas from the horizon are longer than those from the first record.
+            let (before, after) = (batch.records(LIMIT), after.records(2 * LIMIT));
+            let (before, after) = (before.expect("it was read"), after.expect("it was written"));
+            let before = before.iter().map(|record| record.expect("it was read"));
+            let after = after.iter().map(|record| record.expect("it was written"));
+            let content = |record: &Record<'_>| (record.offset, record.timestamp);
+            assert!(
+                before
+                    .filter(stays)
+                    .map(|record| content(&record))
+                    .eq(after.map(|record| content(&record)))
+            );
+        }
+        Ok(Retained::Nothing | Retained::Unchanged) | Err(_) => {}
     }
 }
 

@@ -16,7 +16,9 @@ pub struct Batch {
 impl Batch {
     /// Takes what a producer sent, under the rules for producers: besides all of [`Batch::stored`], at least one
     /// record, no gaps between their offsets, timestamps that are not negative, a sequence if there is a producer id,
-    /// and no control batch. These are the checks of Kafka's `LogValidator.validateBatch`.
+    /// no control batch and no delete horizon. These are the checks of Kafka's `LogValidator.validateBatch`, but for the
+    /// last: Kafka stores what a producer says there. Who sets it would choose when compaction drops tombstones whatever
+    /// the topic says, and have the base timestamp taken for a record's; no client does.
     ///
     /// A max timestamp before the base timestamp passes: clients that write the last record's time there are in use,
     /// and Kafka takes them.
@@ -52,6 +54,11 @@ impl Batch {
             (
                 !header.attributes.is_control(),
                 "producers may not write control batches, attributes",
+                header.attributes.0.into(),
+            ),
+            (
+                !header.attributes.has_delete_horizon(),
+                "producers may not set a delete horizon, attributes",
                 header.attributes.0.into(),
             ),
         ];

@@ -52,7 +52,8 @@ pub struct Header {
     pub crc: u32,
     pub attributes: Attributes,
     pub last_offset_delta: i32,
-    /// What the records' timestamp deltas count from: the first one's timestamp, unless it is a delete horizon.
+    /// What the records' timestamp deltas count from. It is the first one's timestamp, unless compaction left that one
+    /// out, or it is a delete horizon ([`Header::delete_horizon_ms`]).
     pub base_timestamp: i64,
     /// The greatest timestamp of the records, on the producer's word; or the time of the append.
     pub max_timestamp: i64,
@@ -143,6 +144,14 @@ impl Header {
         self.last_offset().saturating_add(1)
     }
 
+    /// Until when compaction keeps the batch's tombstones, in milliseconds since 1970, once it has said so (KIP-534). It
+    /// lies where the base timestamp does, and the records' deltas count from it.
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        self.attributes
+            .has_delete_horizon()
+            .then_some(self.base_timestamp)
+    }
+
     pub fn has_producer_id(&self) -> bool {
         self.producer_id > NO_PRODUCER_ID
     }
@@ -214,6 +223,11 @@ impl Attributes {
     /// The base timestamp is the time after which compaction may drop the batch's tombstones (KIP-534).
     pub fn has_delete_horizon(self) -> bool {
         self.0 & Attributes::DELETE_HORIZON != 0
+    }
+
+    #[must_use]
+    pub(crate) fn with_delete_horizon(self) -> Attributes {
+        Attributes(self.0 | Attributes::DELETE_HORIZON)
     }
 
     #[must_use]

@@ -31,6 +31,7 @@ mod crc;
 mod error;
 mod header;
 mod records;
+mod retain;
 mod varint;
 
 pub use batch::Batch;
@@ -44,3 +45,4 @@ pub use header::{
     NO_TIMESTAMP, TimestampType, assign,
 };
 pub use records::{Headers, Record, RecordHeader, Records, RecordsIter};
+pub use retain::{Retained, retain};

@@ -51,6 +51,10 @@ impl Records {
         self.payload.len()
     }
 
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.payload
+    }
+
     /// A key, a value or a header's part of one of these records, sharing their memory.
     ///
     /// Panics if `part` is not from these records.
@@ -147,6 +151,11 @@ impl<'a> Iterator for RecordsIter<'a> {
 impl std::iter::FusedIterator for RecordsIter<'_> {}
 
 impl<'a> RecordsIter<'a> {
+    /// The bytes of the records that were not returned yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     fn read_record(&mut self) -> Result<Record<'a>, Error> {
         let len = read_i32(&mut self.rest, "record length")?;
         let mut body = take(&mut self.rest, len, "record length")?;

@@ -80,7 +80,7 @@ fn a_wrong_checksum_names_both() {
 
 #[test]
 fn what_no_producer_may_send_is_refused() {
-    let refused: [(usize, &[u8], &str); 8] = [
+    let refused: [(usize, &[u8], &str); 9] = [
         (RECORD_COUNT_AT, &0i32.to_be_bytes(), "record count below 1"),
         (RECORD_COUNT_AT, &(-1i32).to_be_bytes(), "record count below 1"),
         (
@@ -109,6 +109,11 @@ fn what_no_producer_may_send_is_refused() {
             &0x20i16.to_be_bytes(),
             "producers may not write control batches, attributes",
         ),
+        (
+            ATTRIBUTES_AT,
+            &0x40i16.to_be_bytes(),
+            "producers may not set a delete horizon, attributes",
+        ),
     ];
     assert_eq!(batch().header().base_sequence, NO_SEQUENCE);
     for (at, field, rule) in refused {
@@ -127,6 +132,7 @@ fn what_no_producer_may_send_is_refused() {
 fn a_log_may_hold_what_compaction_and_transactions_leave() {
     assert!(Batch::stored(with(RECORD_COUNT_AT, &0i32.to_be_bytes())).is_ok());
     assert!(Batch::stored(with(ATTRIBUTES_AT, &0x30i16.to_be_bytes())).is_ok());
+    assert!(Batch::stored(with(ATTRIBUTES_AT, &0x40i16.to_be_bytes())).is_ok());
     assert!(Batch::stored(with(ATTRIBUTES_AT, &7i16.to_be_bytes())).is_err());
 }
 
