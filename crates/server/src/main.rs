@@ -9,6 +9,7 @@
 
 mod client;
 mod cmd;
+mod date;
 mod environment;
 mod listen;
 mod nearest;
@@ -44,6 +45,8 @@ enum Command {
     Consume(cmd::consume::Args),
     /// Check the data directory of a broker that does not run; nothing in it is changed
     Doctor(cmd::doctor::Args),
+    /// Make a data directory of a backup
+    Restore(cmd::restore::Args),
     /// Print what makes a shell complete the command line
     Completions(cmd::completions::Args),
     /// Print the documentation of the settings
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Produce(args) => cmd::produce::run(args),
         Command::Consume(args) => cmd::consume::run(args),
         Command::Doctor(args) => cmd::doctor::run(&args),
+        Command::Restore(args) => cmd::restore::run(&args),
         Command::Completions(args) => cmd::completions::run(&args, Cli::command()),
         Command::Settings => cmd::settings::run(),
     };

@@ -2,9 +2,11 @@
 //! documentation. Flags go before the environment, the environment before the file.
 
 mod load;
+mod memory;
 mod value;
 
 pub(crate) use load::{Given, load};
+pub(crate) use memory::Shares;
 pub(crate) use value::{ByteCount, Direct, Durability, HostPort, Listen};
 
 use std::path::PathBuf;
@@ -85,8 +87,10 @@ settings! {
     auto_create_topics: bool, "true|false", "true";
     /// Partitions of a topic whose creator names no number.
     num_partitions: u32, "N", "1";
-    /// Bytes that requests in flight may hold together.
-    request_memory: ByteCount, "BYTES", "256MiB";
+    /// Bytes of memory to get along with; `auto` is what the machine has, or what its control group allows. An eighth of it, up to 192 MiB, keeps the newest records for readers.
+    memory: Option<ByteCount>, "BYTES", "auto";
+    /// Bytes that requests in flight and replies may hold together; `auto` is an eighth of `memory`, between 16 MiB and 256 MiB.
+    request_memory: Option<ByteCount>, "BYTES", "auto";
     /// Milliseconds between two looks for records that retention may delete.
     retention_check_interval_ms: u64, "MS", "30000";
     /// What is logged to stderr: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `firth_log=debug,info`.

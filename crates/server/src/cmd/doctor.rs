@@ -13,6 +13,7 @@ use firth_log::segment::{self, SegmentId};
 
 use crate::progress;
 pub(super) use examine::examine;
+pub(super) use report::Holds;
 
 /// Nothing could be looked at; as clap ends for wrong usage.
 const EXIT_CANNOT_LOOK: u8 = 2;

@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::environment;
 use crate::listen::bind;
-use crate::settings::{self, Durability, Given, SETTINGS, Setting, Settings};
+use crate::settings::{self, Durability, Given, SETTINGS, Setting, Settings, Shares};
 
 mod banner;
 
@@ -165,8 +165,9 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
     }
     let failed = Arc::new(Notify::new());
     let health = Health::default();
-    let engine = open_engine(settings, disk, &health, &failed)?;
-    let broker = open_broker(settings, engine.clone()).await?;
+    let shares = Shares::of(settings);
+    let engine = open_engine(settings, shares, disk, &health, &failed)?;
+    let broker = open_broker(settings, shares, engine.clone()).await?;
 
     let addresses = banner::Addresses {
         kafka: addresses(&kafka)?,
@@ -174,7 +175,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
     };
     let (stop, stopping) = watch::channel(false);
     let mut listeners = JoinSet::new();
-    let server = firth_kafka::Server::new(broker.clone(), kafka_config(settings));
+    let server = firth_kafka::Server::new(broker.clone(), kafka_config(settings, shares));
     let metrics = (!kafka.is_empty()).then(|| server.metrics());
     for listener in kafka {
         let (server, stopping) = (server.clone(), stopping.clone());
@@ -189,7 +190,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
         };
         listeners.spawn(firth_admin::serve(listener, admin, stopping.clone()));
     }
-    banner::print(settings, &addresses, json)?;
+    banner::print(settings, shares, &addresses, json)?;
 
     let running = Running {
         listeners,
@@ -245,7 +246,13 @@ fn take_directory(settings: &Settings) -> Result<(Disk, Lock)> {
     Ok((disk, lock))
 }
 
-fn open_engine(settings: &Settings, disk: Disk, health: &Health, failed: &Arc<Notify>) -> Result<Engine> {
+fn open_engine(
+    settings: &Settings,
+    shares: Shares,
+    disk: Disk,
+    health: &Health,
+    failed: &Arc<Notify>,
+) -> Result<Engine> {
     let (health, failed) = (health.clone(), failed.clone());
     let on_failure = move |reason: &str| {
         tracing::error!(
@@ -264,17 +271,19 @@ fn open_engine(settings: &Settings, disk: Disk, health: &Health, failed: &Arc<No
         durability: settings.durability.of_engine(),
         direct: settings.direct.0,
         wal_bytes_max: settings.wal_limit.map(|limit| limit.0),
+        segment_bytes: shares.segment,
+        cache_bytes: shares.tail,
         ..Options::default()
     };
     Engine::open(Arc::new(disk), environment, options)
         .with_context(|| format!("cannot start from the data directory {}", settings.data.display()))
 }
 
-async fn open_broker(settings: &Settings, engine: Engine) -> Result<Broker> {
+async fn open_broker(settings: &Settings, shares: Shares, engine: Engine) -> Result<Broker> {
     let config = firth_broker::Config {
         auto_create_topics: settings.auto_create_topics,
         num_partitions: settings.num_partitions,
-        memory_bytes: usize::try_from(settings.request_memory.0).unwrap_or(usize::MAX),
+        memory_bytes: shares.requests,
         retention_check_interval: Duration::from_millis(settings.retention_check_interval_ms),
     };
     let environment = Environment {
@@ -286,12 +295,13 @@ async fn open_broker(settings: &Settings, engine: Engine) -> Result<Broker> {
         .with_context(|| format!("cannot start from the data directory {}", settings.data.display()))
 }
 
-fn kafka_config(settings: &Settings) -> firth_kafka::Config {
+fn kafka_config(settings: &Settings, shares: Shares) -> firth_kafka::Config {
     firth_kafka::Config {
         advertise: settings
             .advertise
             .clone()
             .map(|advertise| (advertise.host, advertise.port)),
+        frame_bytes_max: shares.frame,
         ..firth_kafka::Config::default()
     }
 }

@@ -277,10 +277,10 @@ impl Report {
             return String::new();
         }
         let data = data.display();
-        let mut text = format!(
+        let mut text = String::from(
             "\nHoles are offsets that were acknowledged and cannot be read. A consumer that comes to one gets\n\
              KAFKA_STORAGE_ERROR there until it goes on behind it; what lies before and behind can be read, and producers\n\
-             are not concerned. Each of them, with the number of records that it had at most:\n"
+             are not concerned. Each of them, with the number of records that it had at most:\n",
         );
         for (log, lost) in &self.holes {
             let name = self.name(*log).short();
