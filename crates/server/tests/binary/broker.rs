@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// A process that does not end within this time is stuck.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
-const BANNER_LINES: usize = 6;
+const BANNER_LINES: usize = 7;
 
 pub(crate) fn firth(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_firth"));
