@@ -90,10 +90,20 @@ impl Connection {
     }
 
     /// Sends a request and returns the body of its response.
-    fn call(&mut self, request: impl FnOnce(i32) -> Vec<u8>) -> Result<Vec<u8>> {
+    pub(crate) fn call(&mut self, request: impl FnOnce(i32) -> Vec<u8>) -> Result<Vec<u8>> {
+        let correlation_id = self.send(request)?;
+        self.receive(correlation_id)
+    }
+
+    /// Sends a request whose response is to be received later; responses come in the order of their requests.
+    pub(crate) fn send(&mut self, request: impl FnOnce(i32) -> Vec<u8>) -> Result<i32> {
         let correlation_id = self.next_correlation_id;
         self.next_correlation_id += 1;
         self.stream.write_all(&request(correlation_id))?;
+        Ok(correlation_id)
+    }
+
+    pub(crate) fn receive(&mut self, correlation_id: i32) -> Result<Vec<u8>> {
         let mut size = [0; 4];
         self.stream
             .read_exact(&mut size)

@@ -1,6 +1,8 @@
 //! The requests that the drivers send and the responses that they read. One version of each API, chosen so that Firth and
 //! Apache Kafka 4 both speak it: ApiVersions 0, Metadata 7, CreateTopics 4, ListOffsets 2, Produce 9, Fetch 12.
 
+pub(crate) mod many;
+
 use anyhow::{Context, Result, ensure};
 
 use crate::wire::{Decoder, Encoder};

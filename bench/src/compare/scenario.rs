@@ -5,11 +5,13 @@ mod consume;
 mod footprint;
 mod latency;
 mod load;
+mod scale;
 
 use std::path::Path;
 
 use anyhow::Result;
 
+use self::scale::Population;
 use super::{
     Comparison,
     figure::{Figure, Target},
@@ -48,6 +50,7 @@ enum Kind {
     Client,
     Footprint,
     Restart,
+    Scale(Population),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -196,6 +199,22 @@ fn others() -> Vec<Scenario> {
             "start on existing data, after SIGTERM and after kill -9",
             Kind::Restart,
         ),
+        scenario(
+            "topics-100000",
+            "100,000 topics of one partition: created, listed, restarted, written, fetched, deleted",
+            Kind::Scale(Population {
+                topics: 100_000,
+                partitions: 1,
+            }),
+        ),
+        scenario(
+            "topic-of-10000",
+            "the same with one topic of 10,000 partitions",
+            Kind::Scale(Population {
+                topics: 1,
+                partitions: 10_000,
+            }),
+        ),
     ]
 }
 
@@ -218,6 +237,7 @@ impl Scenario {
             Kind::Client => self.client(comparison, dir),
             Kind::Footprint => self.footprint(comparison, dir),
             Kind::Restart => self.restart(comparison, dir),
+            Kind::Scale(population) => self.scale(comparison, dir, *population),
         }
     }
 
