@@ -1,7 +1,8 @@
 //! Kafka's RecordBatch v2: the form that every message has in memory, on disk and on the Kafka wire.
 //!
 //! A batch is stored as its producer sent it, compressed as received. This crate reads its header, checks it,
-//! patches the fields that the broker owns, and opens or builds one where that cannot be avoided.
+//! patches the fields that the broker owns, and opens or builds one where that cannot be avoided. For key compaction it
+//! leaves records out of a batch ([`retain()`]) and remembers the latest offset of each key ([`LatestOffsets`]).
 //!
 //! Invariants:
 //! - No input makes a function here panic, read out of bounds, or allocate more than it names. Lengths are checked
@@ -30,6 +31,7 @@ mod compression;
 mod crc;
 mod error;
 mod header;
+mod latest;
 mod records;
 mod retain;
 mod varint;
@@ -44,5 +46,6 @@ pub use header::{
     Attributes, HEADER_LEN, Header, LOG_OVERHEAD, NO_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE,
     NO_TIMESTAMP, TimestampType, assign,
 };
+pub use latest::{Full, LatestOffsets};
 pub use records::{Headers, Record, RecordHeader, Records, RecordsIter};
 pub use retain::{Retained, retain};
