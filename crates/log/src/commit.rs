@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use crate::lock::lock;
-use crate::sync::Mutex;
+use crate::sync::{AtomicU8, Mutex, block_on};
 
 const PENDING: u8 = 0;
 const DURABLE: u8 = 1;
@@ -76,21 +76,9 @@ impl Commit {
     }
 
     /// Waits on a thread that has no runtime.
+    #[track_caller]
     pub fn wait(self) -> Result<(), Failed> {
-        struct Unpark(std::thread::Thread);
-        impl std::task::Wake for Unpark {
-            fn wake(self: Arc<Self>) {
-                self.0.unpark();
-            }
-        }
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-        let mut this = self;
-        loop {
-            match Pin::new(&mut this).poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(result) => return result,
-                Poll::Pending => std::thread::park(),
-            }
-        }
+        block_on(self)
     }
 }
 

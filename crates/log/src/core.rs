@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::block::{Entry, Incarnation};
@@ -24,7 +24,7 @@ use crate::segment::{FooterCache, Segment, SegmentId};
 use crate::sequencer::{Accepting, Sequencer};
 use crate::stats::Counters;
 use crate::stored::StoredBlock;
-use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
+use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, RwLock};
 use crate::view::{Raised, TailExtent, View};
 use crate::wal::Wal;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -28,7 +28,7 @@ use crate::segment::FooterCache;
 use crate::sequencer::{Head, Sequencer};
 use crate::signal::Signal;
 use crate::stats::{Counters, Stats};
-use crate::sync::{self, Condvar, JoinHandle, Mutex, RwLock};
+use crate::sync::{self, AtomicU64, Condvar, JoinHandle, Mutex, RwLock};
 use crate::view::View;
 use crate::wal::{self, LANES, Limits, Wal, WalMode};
 use crate::{background, lane};

@@ -44,6 +44,8 @@ mod sealer;
 pub mod segment;
 mod sequencer;
 mod signal;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod stats;
 mod stored;
 mod sync;

@@ -11,6 +11,7 @@ use crate::frame::{Bounds, LogId, Read, ReadError, Seek};
 use crate::lock::read;
 use crate::segment::{self, Segment};
 use crate::stored::{Place, Slice};
+use crate::sync::run_blocking;
 use crate::view::{Located, SealedExtent, Source, TailExtent, View};
 
 /// Reads that go to the disk at once; what is over this waits its turn, so that readers of old data leave the disk to
@@ -225,12 +226,11 @@ async fn blocking<T: Send + 'static>(
         .acquire_owned()
         .await
         .expect("the semaphore is never closed");
-    tokio::task::spawn_blocking(move || {
+    run_blocking(move || {
         let _permit = permit;
         read()
     })
     .await
-    .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 fn read_wal(core: &Core, view: &View, place: &Place, extent: &TailExtent) -> Result<Bytes, ReadError> {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use redb::StorageBackend;
 
 use crate::file::File;
 use crate::lock::lock;
+use crate::sync::Mutex;
 
 const PAGE_BYTES: u64 = 4096;
 

@@ -2,7 +2,8 @@
 //!
 //! From the [`Journal`] the images are rebuilt that a power failure could have left at any moment; a new recorder
 //! opens on such an [`Image`], and the engine recovers from it. The same recorder makes operations fail
-//! ([`Fault`]) or stay in flight ([`Recorder::hold`]). Everything is deterministic but the interleaving of threads.
+//! ([`Fault`]) or stay in flight ([`Recorder::hold`]). Everything is deterministic but the interleaving of threads,
+//! and that too in a simulation.
 //!
 //! ```text
 //! engine -> Recorder -> journal -> Replay -> image(position, chooser) -> Recorder -> engine recovers
@@ -30,11 +31,12 @@ pub use rustix::io::Errno;
 pub use tree::Inode;
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
 use super::{Existence, File, Mode, Space, Storage, check_alignment};
+use crate::sync::{Condvar, Mutex, MutexGuard, in_flight};
 use state::State;
 
 /// What a disk writes at once or not at all; a larger write may be torn at its multiples.
@@ -163,6 +165,7 @@ impl Shared {
         let operation = begin(&mut state)?;
         let begin = state.record(operation);
         drop(state);
+        in_flight();
         let mut state = self.wait_while_held(kind, path);
         state.record(Operation::End {
             begin,

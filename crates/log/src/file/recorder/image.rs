@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::content::Content;
@@ -44,6 +45,19 @@ impl Image {
     /// The length of a file, if there is one of this path.
     pub fn len(&self, path: &str) -> Option<u64> {
         self.content(path).map(|content| content.len())
+    }
+
+    /// The same for the same files with the same bytes.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (path, entry) in &self.entries {
+            let content = match entry {
+                Entry::Directory => None,
+                Entry::File(content) => Some(content.to_vec()),
+            };
+            (path, content).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// Puts a file there, or replaces it, with the directories above it.

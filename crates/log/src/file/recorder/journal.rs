@@ -1,6 +1,7 @@
 //! The operations on a data directory in the one order in which they happened.
 
 use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use super::replay::Replay;
 use super::tree::Inode;
 
 /// One entry of the journal.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub enum Operation {
     /// An open that made the file.
     Create {
@@ -63,7 +64,7 @@ pub enum Operation {
 }
 
 /// What a test notes in the journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Mark {
     Number(u64),
     Label(String),
@@ -107,6 +108,13 @@ impl Journal {
 
     pub fn len(&self) -> usize {
         self.operations.len()
+    }
+
+    /// The same for the same operations with the same bytes in the same order.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.operations.hash(&mut hasher);
+        hasher.finish()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::journal::Operation;
 
 /// A file apart from its names, in the order of creation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Inode(pub(super) usize);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
