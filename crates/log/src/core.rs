@@ -251,12 +251,12 @@ impl Core {
         self.evict(&gone);
     }
 
-    /// Acknowledged data cannot be read any more: it is named from now on, and never served.
-    pub(crate) fn quarantine(&self, log: LogId, first_offset: i64, next_offset: i64, place: &str) {
-        if self
+    /// Acknowledged data cannot be read any more: it is named from now on, and never served. Says whether that is news.
+    pub(crate) fn quarantine(&self, log: LogId, first_offset: i64, next_offset: i64, place: &str) -> bool {
+        let is_new = self
             .view(log)
-            .is_some_and(|view| view.quarantine(first_offset, next_offset))
-        {
+            .is_some_and(|view| view.quarantine(first_offset, next_offset));
+        if is_new {
             Counters::add(&self.counters.quarantined, 1);
             tracing::error!(
                 log = log.0,
@@ -266,6 +266,7 @@ impl Core {
                 "acknowledged data is damaged; quarantined"
             );
         }
+        is_new
     }
 
     /// Forgets blocks that are in segments and not in memory.

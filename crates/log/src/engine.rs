@@ -31,7 +31,7 @@ use crate::stats::{Counters, Stats};
 use crate::sync::{self, AtomicU64, Condvar, JoinHandle, Mutex, RwLock};
 use crate::view::View;
 use crate::wal::{self, LANES, Limits, Wal, WalMode};
-use crate::{background, lane};
+use crate::{background, lane, scrub};
 
 /// Idle buffers of commit blocks that are kept mapped.
 const IDLE_BUFFER_BYTES: usize = 64 * 1024 * 1024;
@@ -55,6 +55,7 @@ struct Threads {
     /// They end before the others, which make room for them.
     lanes: Vec<JoinHandle<()>>,
     others: Vec<JoinHandle<()>>,
+    scrub: Arc<scrub::Stop>,
 }
 
 impl Engine {
@@ -248,7 +249,8 @@ impl Engine {
             disk.release_lanes();
         }
         self.core.work.notify_all();
-        let Threads { lanes, others } = std::mem::take(&mut *lock(&self.threads));
+        let Threads { lanes, others, scrub } = std::mem::take(&mut *lock(&self.threads));
+        scrub.stop();
         lanes
             .into_iter()
             .for_each(|thread| thread.join().unwrap_or_else(|_| abort()));
@@ -418,7 +420,19 @@ fn spawn_threads(core: &Arc<Core>, sealer: Sealer, wal_mode: WalMode) -> Threads
             background::flush(core, core.disk())
         }));
     }
-    Threads { lanes, others }
+    let scrub = Arc::new(scrub::Stop::default());
+    if let Some(interval) = core.options.scrub_interval {
+        let bytes_per_s = core.options.scrub_bytes_per_s;
+        let (pace, stop) = (scrub::Pace { interval, bytes_per_s }, scrub.clone());
+        others.push(spawn(core, "scrub".into(), move |core| {
+            scrub::run(core, core.disk(), pace, &stop)
+        }));
+    }
+    Threads {
+        lanes,
+        others,
+        scrub,
+    }
 }
 
 /// A thread of the engine. If it panics, shared state may be half changed, so the process ends.

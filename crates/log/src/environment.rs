@@ -1,6 +1,7 @@
 //! What the engine needs from outside: time, randomness, and someone to tell that it cannot go on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Clone)]
 pub struct Environment {
@@ -9,6 +10,14 @@ pub struct Environment {
     pub random: Arc<dyn Fn() -> [u8; 16] + Send + Sync>,
     /// Called once, with the reason, when a flush failed: nothing more is acknowledged, and the process is to exit.
     pub on_failure: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Environment {
+    /// A random number.
+    pub(crate) fn draw(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = (self.random)();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
 }
 
 /// When an append is answered.
@@ -46,6 +55,10 @@ pub struct Options {
     /// Bytes that producers leave free on the disk, so that sealing and reclaiming go on when they are refused. Absent:
     /// twice a segment and a WAL file. 0 is for an engine that only looks.
     pub reserve_bytes: Option<u64>,
+    /// All segments are verified once in this time. Absent: only what is read is.
+    pub scrub_interval: Option<Duration>,
+    /// Bytes that are verified in a second at most.
+    pub scrub_bytes_per_s: u64,
 }
 
 impl Default for Options {
@@ -60,6 +73,8 @@ impl Default for Options {
             cache_bytes: 192 * MIB as usize,
             producer_expiry_ms: 24 * 60 * 60 * 1000,
             reserve_bytes: None,
+            scrub_interval: None,
+            scrub_bytes_per_s: 16 * MIB,
         }
     }
 }

@@ -78,6 +78,8 @@ pub trait File: Send + Sync {
     /// Makes everything written so far durable, the length included. Never retried by the caller.
     fn sync(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
+    /// Nobody is going to read this part again soon: what is in memory of it, and on the medium too, may be given up.
+    fn forget(&self, _position: u64, _length: u64) {}
     /// Shortens the file, or lengthens it with zeros. Durable after [`File::sync`], in every mode.
     fn set_len(&self, len: u64) -> io::Result<()>;
 }

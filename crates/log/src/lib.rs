@@ -40,6 +40,7 @@ mod reading;
 mod recovery;
 mod rewrite;
 mod scan;
+mod scrub;
 mod sealer;
 pub mod segment;
 mod sequencer;

@@ -48,6 +48,15 @@ counters! {
     logs,
     /// Stretches of logs that were acknowledged, found damaged and quarantined.
     quarantined,
+    /// Bytes of segments that the scrub read.
+    scrub_bytes,
+    /// Segments that it verified, and how often it was through with all of them.
+    scrub_segments,
+    scrub_passes,
+    /// What it found damaged and nobody knew before.
+    scrub_damages,
+    /// Gauge: when it was through with all segments last, in seconds since 1970; 0 before.
+    scrub_completed_s,
     /// Gauge: 1 while appending is refused because the disk is full.
     disk_full,
     /// Gauge: 1 after a flush failed.

@@ -215,6 +215,12 @@ impl File for DiskFile {
         Ok(self.file.metadata()?.len())
     }
 
+    fn forget(&self, position: u64, length: u64) {
+        // Advice: a file system that does not take it keeps what it has.
+        let length = std::num::NonZero::new(length);
+        let _ = rustix::fs::fadvise(&self.file, position, length, rustix::fs::Advice::DontNeed);
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         let now = self.len()?;
         if len > now {

@@ -24,7 +24,7 @@ use super::run::{ChunkRun, cut};
 use super::sections::{self, CHUNK_LEN, Chunk};
 use super::{Error, Extent, Footer, FooterCache, Losses, SegmentId};
 use crate::file::aligned::{AlignedBuffer, BufferPool};
-use crate::file::{Existence, File, Mode, Storage};
+use crate::file::{ALIGNMENT, Existence, File, Mode, Storage};
 
 /// An open segment. Beside the file handle, 64 bytes for each log stay in memory; the sparse indexes are in the
 /// [`FooterCache`] while they are used.
@@ -172,6 +172,24 @@ impl Segment {
 
     /// Reads the whole file and gives everything that is damaged, in the order of the file.
     pub fn verify(&self) -> Vec<Error> {
+        self.verify_pieces(|_, _| true)
+    }
+
+    /// As [`Segment::verify`], from the medium and not from the page cache, and without leaving anything there. `go_on`
+    /// is told after each piece how many bytes it had, and says whether to go on.
+    pub(crate) fn verify_on_medium(&self, mut go_on: impl FnMut(u64) -> bool) -> Vec<Error> {
+        self.file.forget(0, self.footer.length);
+        self.verify_pieces(|position, length| {
+            // Whole pages, of which the piece before has the first too.
+            let in_page = position.checked_rem(ALIGNMENT as u64).unwrap_or(0);
+            self.file
+                .forget(position.saturating_sub(in_page), length.saturating_add(in_page));
+            go_on(length)
+        })
+    }
+
+    /// `go_on` is told the position and the length of each piece that was read.
+    fn verify_pieces(&self, mut go_on: impl FnMut(u64, u64) -> bool) -> Vec<Error> {
         let mut damages = Vec::new();
         match read_header(&*self.file, self.id()) {
             Ok(header) if header == self.header => {}
@@ -182,7 +200,9 @@ impl Segment {
             Err(error) => damages.push(error),
         }
         for extent in &self.footer.extents {
-            self.verify_extent(extent, &mut damages);
+            if !self.verify_extent(extent, &mut damages, &mut go_on) {
+                return damages;
+            }
         }
         // The chunks' section is verified extent by extent above, which says what is lost.
         for section in self
@@ -196,13 +216,25 @@ impl Segment {
         damages
     }
 
-    fn verify_extent(&self, extent: &Extent, damages: &mut Vec<Error>) {
+    /// False where `go_on` said so.
+    fn verify_extent(
+        &self,
+        extent: &Extent,
+        damages: &mut Vec<Error>,
+        go_on: &mut impl FnMut(u64, u64) -> bool,
+    ) -> bool {
         let all = extent.first_offset..extent.next_offset;
         let unreadable = "the file cannot be read there";
         let chunks = match self.read_chunk_index(extent) {
             Ok(chunks) => chunks,
-            Err(Error::Io { .. }) => return damages.push(self.damaged(extent, all, unreadable)),
-            Err(error) => return damages.push(error),
+            Err(Error::Io { .. }) => {
+                damages.push(self.damaged(extent, all, unreadable));
+                return true;
+            }
+            Err(error) => {
+                damages.push(error);
+                return true;
+            }
         };
         for index in 0..chunks.len() {
             let run = ChunkRun::fitting(extent, &chunks, index, 0);
@@ -211,7 +243,11 @@ impl Segment {
                 Err(Error::Io { .. }) => damages.push(self.damaged(extent, run.offsets(), unreadable)),
                 Err(error) => damages.push(error),
             }
+            if !go_on(run.position, run.length()) {
+                return false;
+            }
         }
+        true
     }
 
     fn chunks_of(&self, extent: &Extent) -> Result<Arc<[Chunk]>, Error> {
