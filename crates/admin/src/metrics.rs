@@ -117,6 +117,26 @@ fn render_engine(text: &mut Text, stats: &Stats) {
         "Stretches of logs that were acknowledged and found damaged.",
         stats.quarantined,
     );
+    text.counter(
+        "firth_scrub_read_bytes_total",
+        "Bytes of segments that the scrub read.",
+        stats.scrub_bytes,
+    );
+    text.counter(
+        "firth_scrub_segments_total",
+        "Segments that the scrub verified.",
+        stats.scrub_segments,
+    );
+    text.counter(
+        "firth_scrub_damages_total",
+        "Damages that the scrub found and nobody knew before.",
+        stats.scrub_damages,
+    );
+    text.gauge(
+        "firth_scrub_completed_timestamp_seconds",
+        "When the scrub was through with all segments last; 0 if it was not since the start.",
+        stats.scrub_completed_s,
+    );
     text.gauge(
         "firth_log_disk_full",
         "1 while producers are refused for a full disk.",

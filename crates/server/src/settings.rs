@@ -7,7 +7,7 @@ mod value;
 
 pub(crate) use load::{Given, load};
 pub(crate) use memory::Shares;
-pub(crate) use value::{ByteCount, Direct, Durability, HostPort, Listen};
+pub(crate) use value::{ByteCount, Direct, Durability, HostPort, Interval, Listen};
 
 use std::path::PathBuf;
 
@@ -93,6 +93,8 @@ settings! {
     request_memory: Option<ByteCount>, "BYTES", "auto";
     /// Milliseconds between two looks for records that retention may delete.
     retention_check_interval_ms: u64, "MS", "30000";
+    /// How often every sealed segment is verified in the background, at up to 16 MiB/s: `12h`, `7d`, or `off`.
+    scrub_interval: Interval, "TIME", "7d";
     /// What is logged to stderr: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `firth_log=debug,info`.
     log: String, "FILTER", "info";
 }

@@ -273,6 +273,7 @@ fn open_engine(
         wal_bytes_max: settings.wal_limit.map(|limit| limit.0),
         segment_bytes: shares.segment,
         cache_bytes: shares.tail,
+        scrub_interval: settings.scrub_interval.0,
         ..Options::default()
     };
     Engine::open(Arc::new(disk), environment, options)

@@ -42,13 +42,13 @@ variable is an error.
     document += "\
 ## Exit codes
 
-| code | meaning                                                                                    |
-| ---- | ------------------------------------------------------------------------------------------ |
-| 0    | the command did what it was asked to; `serve` was stopped by SIGTERM or SIGINT             |
-| 1    | a command failed, `serve` could not start, `doctor` found a problem: the output says which |
-| 2    | wrong usage; for `doctor` also a directory without Firth's data                            |
-| 74   | `serve`: the storage failed; start again, and recovery tells what was kept                 |
-| 130  | `serve` was stopped by a second signal, without waiting for anything                       |
+| code | meaning                                                                                       |
+| ---- | --------------------------------------------------------------------------------------------- |
+| 0    | the command did what it was asked to; `serve` was stopped by SIGTERM or SIGINT                |
+| 1    | a command failed, `serve` could not start, `doctor` found damage, `backup` copied damaged data |
+| 2    | wrong usage; `doctor` could not look: no data there, a process uses it, or it is of a newer Firth |
+| 74   | `serve`: the storage failed; start again, and recovery tells what was kept                    |
+| 130  | `serve` was stopped by a second signal, without waiting for anything                          |
 
 On SIGTERM or SIGINT `serve` takes nothing new, gives what it has begun up to 5 seconds to be answered, and makes
 durable what it has taken.

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What a value must be able to do to stand in the table.
 pub(super) trait Value: Sized {
@@ -30,6 +31,10 @@ pub(crate) enum Durability {
     Disk,
     Os,
 }
+
+/// How often something is done; absent for never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Interval(pub Option<Duration>);
 
 /// Whether files are written past the page cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +122,27 @@ impl Value for ByteCount {
         };
         let number: u64 = digits.trim_end().parse().map_err(|_| expected())?;
         number.checked_mul(unit).map(ByteCount).ok_or_else(expected)
+    }
+}
+
+impl Value for Interval {
+    fn parse(text: &str) -> Result<Interval, String> {
+        let expected = || "must be a time such as 10s, 30m, 12h or 7d, or off".to_owned();
+        if text == "off" {
+            return Ok(Interval(None));
+        }
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let seconds: u64 = match &text[digits.len()..] {
+            "s" => 1,
+            "m" => 60,
+            "h" => 60 * 60,
+            "d" => 24 * 60 * 60,
+            _ => return Err(expected()),
+        };
+        let number: u64 = digits.parse().map_err(|_| expected())?;
+        let seconds = number.checked_mul(seconds).filter(|seconds| *seconds > 0);
+        let seconds = seconds.ok_or_else(expected)?;
+        Ok(Interval(Some(Duration::from_secs(seconds))))
     }
 }
 
@@ -210,6 +236,18 @@ mod tests {
         }
         for text in ["", "MiB", "1MB", "-1", "1.5GiB", "99999999TiB", "1 MiB x"] {
             assert!(ByteCount::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_have_units() {
+        for (text, seconds) in [("1s", 1), ("30m", 1800), ("12h", 43_200), ("7d", 604_800)] {
+            let interval = Interval(Some(Duration::from_secs(seconds)));
+            assert_eq!(Interval::parse(text), Ok(interval), "{text}");
+        }
+        assert_eq!(Interval::parse("off"), Ok(Interval(None)));
+        for text in ["", "7", "0s", "d", "-1s", "1.5h", "7 d", "999999999999999999d"] {
+            assert!(Interval::parse(text).is_err(), "{text}");
         }
     }
 
