@@ -8,7 +8,7 @@ use crate::definitions::owner::{Defined, Message, Owner, REQUESTS_MAX};
 use crate::definitions::replay;
 use crate::guarded_clock::GuardedClock;
 use crate::tasks::Tasks;
-use crate::topic::Topics;
+use crate::topics::Topics;
 use crate::{
     Clock, ClusterId, Config, Counters, DefineError, Environment, Error, Memory, NewTopic, Topic, TopicId,
     retention,
@@ -104,10 +104,8 @@ impl Broker {
     }
 
     /// All topics, sorted by name.
-    pub fn topics(&self) -> Vec<Arc<Topic>> {
-        let mut topics: Vec<_> = self.shared.topics.read(|topics| topics.iter().cloned().collect());
-        topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        topics
+    pub fn topics(&self) -> Arc<[Arc<Topic>]> {
+        self.shared.topics.sorted()
     }
 
     pub fn topic_count(&self) -> usize {

@@ -8,20 +8,26 @@
 pub(crate) mod owner;
 pub(crate) mod record;
 pub(crate) mod replay;
+mod shared_configs;
 
 pub(crate) use record::{Configs, DecodeError, Entry, Record, VERSION};
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use firth_log::LogId;
 
-use crate::topic::{TopicChange, TopicMap};
+use self::shared_configs::SharedConfigs;
+use crate::topic_name::Colliding;
+use crate::topics::{TopicChange, TopicMap};
 use crate::{ClusterId, DefineError, Partition, Topic, TopicConfig, TopicId, topic_name};
 
 /// Partitions of one topic. Their logs are created in one frame.
 pub const PARTITIONS_MAX: u32 = 10_000;
+/// Partitions of all topics together. Each takes memory even when it is idle, and 16 bytes of the frame that holds a
+/// snapshot of all logs.
+pub const PARTITIONS_TOTAL_MAX: usize = 1_000_000;
 /// Producer ids that are reserved at a time; a crash loses at most as many.
 const PRODUCER_IDS_PER_BLOCK: i64 = 1000;
 
@@ -74,8 +80,9 @@ pub(crate) enum Response {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Definitions {
     topics: TopicMap,
-    /// Names by what no two of them may share.
-    collisions: HashMap<String, Arc<str>>,
+    /// Names that may collide with others.
+    collisions: HashSet<Colliding>,
+    configs: SharedConfigs,
     /// Every producer id below it may have been given out.
     producer_ids_reserved: i64,
     cluster: Option<ClusterId>,
@@ -150,11 +157,15 @@ impl Definitions {
         if self.topics.get(name).is_some() {
             return Err(DefineError::Exists(name.to_owned()));
         }
-        if let Some(other) = topic_name::collision_key(name).and_then(|key| self.collisions.get(&key)) {
+        if let Some(other) = Colliding::new(name.into()).and_then(|name| self.collisions.get(&name)) {
             return Err(DefineError::NameCollision(name.to_owned(), other.to_string()));
         }
         if partitions == 0 || partitions > PARTITIONS_MAX {
             return Err(DefineError::InvalidPartitions(partitions.into()));
+        }
+        let exist = self.topics.partition_count();
+        if exist.saturating_add(partitions as usize) > PARTITIONS_TOTAL_MAX {
+            return Err(DefineError::TooManyPartitions { exist });
         }
         parse(&new.configs).map(|(warnings, _)| warnings)
     }
@@ -173,28 +184,26 @@ impl Definitions {
             } => {
                 let log = |index: u32| LogId(first_log.0.saturating_add(index.into()));
                 let name: Arc<str> = name.as_str().into();
-                if let Some(key) = topic_name::collision_key(&name) {
-                    self.collisions.insert(key, name.clone());
-                }
+                self.collisions.extend(Colliding::new(name.clone()));
                 TopicChange::Put(Arc::new(Topic {
                     name,
                     id: *id,
                     partitions: (0..*partitions)
                         .map(|index| Partition { log: log(index) })
                         .collect(),
-                    config: restore(configs),
+                    config: self.configs.restore(configs),
                 }))
             }
             Record::TopicDeleted { id } => {
                 let topic = self.topics.get_by_id(*id)?.clone();
-                if let Some(key) = topic_name::collision_key(&topic.name) {
-                    self.collisions.remove(&key);
+                if let Some(name) = Colliding::new(topic.name.clone()) {
+                    self.collisions.remove(&name);
                 }
                 TopicChange::Remove(topic)
             }
             Record::TopicConfigured { id, configs } => {
                 let mut topic = Topic::clone(self.topics.get_by_id(*id)?);
-                topic.config = restore(configs);
+                topic.config = self.configs.restore(configs);
                 TopicChange::Put(Arc::new(topic))
             }
             Record::ProducerIdsReserved { next } => {
@@ -251,14 +260,6 @@ fn stored(config: &TopicConfig) -> Configs {
         .overrides()
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
-}
-
-fn restore(configs: &Configs) -> TopicConfig {
-    TopicConfig::restore(
-        configs
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    )
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use firth_log::{AppendError, Bounds};
 
-use crate::{ConfigError, InvalidName, PARTITIONS_MAX};
+use crate::{ConfigError, InvalidName, PARTITIONS_MAX, PARTITIONS_TOTAL_MAX};
 
 /// Why the broker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,8 @@ pub enum DefineError {
     UnknownTopic,
     #[error("a topic has 1 to {PARTITIONS_MAX} partitions, not {0}")]
     InvalidPartitions(i64),
+    #[error("there are {exist} partitions already, and a broker has at most {PARTITIONS_TOTAL_MAX}")]
+    TooManyPartitions { exist: usize },
     #[error(transparent)]
     InvalidConfig(#[from] ConfigError),
     /// Retry later: space may have been freed.

@@ -33,13 +33,14 @@ mod tasks;
 mod topic;
 mod topic_config;
 mod topic_name;
+mod topics;
 
 pub use broker::{Broker, Created};
 pub use clock::{Clock, Environment};
 pub use cluster_id::ClusterId;
 pub use config::{Config, MEMORY_BYTES_DEFAULT};
 pub use counters::Counters;
-pub use definitions::{NewTopic, PARTITIONS_MAX};
+pub use definitions::{NewTopic, PARTITIONS_MAX, PARTITIONS_TOTAL_MAX};
 pub use error::{DefineError, Error, ProduceError, ReadError};
 pub use memory::{Memory, Reservation};
 pub use offsets::{At, OffsetAndTimestamp};

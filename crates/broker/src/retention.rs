@@ -65,7 +65,7 @@ pub(crate) async fn run(broker: Broker, mut clock: GuardedClock, mut stop: watch
 /// Looks at every partition once.
 pub(crate) async fn enforce(broker: &Broker, now_ms: i64) {
     let mut looked_at = 0_usize;
-    for topic in broker.topics() {
+    for topic in broker.topics().iter() {
         if topic.config.retention_ms < 0 && topic.config.retention_bytes < 0 {
             continue;
         }

@@ -1,5 +1,9 @@
 //! Which names a topic may have. The rules are those of Kafka's `Topic.validate`, which every client knows.
 
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
 /// Kafka leaves 6 of the 255 bytes that a file name may have to its own suffixes.
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 
@@ -30,14 +34,44 @@ pub(crate) fn validate(name: &str) -> Result<(), InvalidName> {
     }
 }
 
-/// What two names must not share: metric systems write '.' as '_', so Kafka refuses names that differ in that alone.
-/// None for a name that collides with no other.
-pub(crate) fn collision_key(name: &str) -> Option<String> {
-    name.contains(['.', '_']).then(|| name.replace('.', "_"))
+/// A name that may collide with others: metric systems write '.' as '_', so Kafka refuses names that differ in that
+/// alone. Names that do are equal here.
+#[derive(Clone, Debug, Eq)]
+pub(crate) struct Colliding(Arc<str>);
+
+impl Colliding {
+    /// None for a name that collides with no other.
+    pub(crate) fn new(name: Arc<str>) -> Option<Colliding> {
+        name.contains(['.', '_']).then_some(Colliding(name))
+    }
+
+    fn folded(&self) -> impl Iterator<Item = u8> {
+        self.0.bytes().map(|byte| if byte == b'.' { b'_' } else { byte })
+    }
+}
+
+impl PartialEq for Colliding {
+    fn eq(&self, other: &Colliding) -> bool {
+        self.folded().eq(other.folded())
+    }
+}
+
+impl Hash for Colliding {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.folded().for_each(|byte| state.write_u8(byte));
+    }
+}
+
+impl fmt::Display for Colliding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -61,8 +95,13 @@ mod tests {
 
     #[test]
     fn only_names_that_differ_in_dots_and_underscores_collide() {
-        assert_eq!(collision_key("a.b_c"), collision_key("a_b.c"));
-        assert_ne!(collision_key("a.b"), collision_key("a.bb"));
-        assert_eq!(collision_key("a-b"), None);
+        let names: HashSet<Colliding> = ["a.b_c", "a.b"].map(colliding).into();
+        assert!(names.contains(&colliding("a_b.c")));
+        assert!(!names.contains(&colliding("a.bb")));
+        assert_eq!(Colliding::new("a-b".into()), None);
+    }
+
+    fn colliding(name: &str) -> Colliding {
+        Colliding::new(name.into()).unwrap()
     }
 }

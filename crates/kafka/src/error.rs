@@ -11,6 +11,7 @@ pub(crate) fn of_define(error: &DefineError) -> ErrorCode {
         DefineError::Exists(_) => ErrorCode::TopicAlreadyExists,
         DefineError::UnknownTopic => ErrorCode::UnknownTopicOrPartition,
         DefineError::InvalidPartitions(_) => ErrorCode::InvalidPartitions,
+        DefineError::TooManyPartitions { .. } => ErrorCode::PolicyViolation,
         DefineError::InvalidConfig(_) => ErrorCode::InvalidConfig,
         DefineError::Full => ErrorCode::KafkaStorageError,
         // It may have been done: that is what a timeout says.

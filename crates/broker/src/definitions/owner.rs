@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::replay::{Position, Replay};
 use super::{Definitions, Entry, NewTopic, Record, Request, Response};
 use crate::counters::{Counting, add};
-use crate::topic::{TopicChange, Topics};
+use crate::topics::{TopicChange, Topics};
 use crate::{ClusterId, DefineError, Environment, Topic, TopicId};
 
 /// Requests that wait to be decided; who sends one more waits.

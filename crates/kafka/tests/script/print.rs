@@ -18,7 +18,7 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn learn(&mut self, broker: &Broker) {
-        for topic in broker.topics() {
+        for topic in broker.topics().iter() {
             let (name, id) = (topic.name.to_string(), Uuid(topic.id.0));
             // Of a name that is used again, the script means the first id.
             self.ids.entry(name.clone()).or_insert(id);

@@ -69,8 +69,8 @@ async fn read_all(engine: &Engine, report: &mut Report) -> Result<()> {
     };
     match Broker::open(engine.clone(), Config::default(), environment).await {
         Ok(broker) => {
-            for topic in broker.topics() {
-                partition::read_topic(engine, &topic, report, &mut progress).await;
+            for topic in broker.topics().iter() {
+                partition::read_topic(engine, topic, report, &mut progress).await;
             }
             broker.shutdown().await;
             let orphans: Vec<_> = engine
