@@ -109,8 +109,9 @@ impl Sealer {
                     if disk.seal.wait_for_space(FULL_DISK_RETRY) {
                         return;
                     }
-                    // What producers wait for comes before the tidiness of the catalog.
-                    let dead = dead_segments(core, disk);
+                    // What producers wait for comes before the tidiness of the catalog, but not before what tells their
+                    // retries from news.
+                    let dead = self.without_producers(dead_segments(core, disk));
                     if let Err(error) = self.remove(core, disk, &dead) {
                         return core.fail(&format!("removing segments: {error}"));
                     }
