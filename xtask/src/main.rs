@@ -14,6 +14,7 @@ const USAGE: &str = "\
 cargo xtask test [STEP ...]    all that CI checks, in its order; or only the named steps
 cargo xtask test --list        the steps and their commands
 cargo xtask tidy               the rules that no compiler checks; also a step of `test`
+cargo xtask sim [ARGUMENTS]    the simulation of the engine with many seeds, compiled for release
 cargo xtask bench [ARGUMENTS]  the load drivers of bench/, compiled for release";
 
 fn main() -> ExitCode {
@@ -21,7 +22,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.split_first() {
         Some((task, rest)) if task == "test" => test::run(rest),
         Some((task, [])) if task == "tidy" => tidy::run(),
-        Some((task, rest)) if task == "bench" => bench(rest),
+        Some((task, rest)) if task == "sim" => run("firth-sim", rest),
+        Some((task, rest)) if task == "bench" => run("bench", rest),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -36,14 +38,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn bench(arguments: &[String]) -> Result<()> {
-    let cargo = ["run", "--release", "--package", "bench", "--"];
+/// Runs the program of a package.
+fn run(package: &str, arguments: &[String]) -> Result<()> {
+    let cargo = ["run", "--release", "--package", package, "--"];
     let status = Command::new("cargo")
         .args(cargo)
         .args(arguments)
         .current_dir(root())
         .status()?;
-    anyhow::ensure!(status.success(), "bench ended with {status}");
+    anyhow::ensure!(status.success(), "{package} ended with {status}");
     Ok(())
 }
 

@@ -83,11 +83,11 @@ pub fn pause(duration: Duration) {
     }
 }
 
-/// The disk works: others go on meanwhile.
+/// The disk works, at least so long: others go on meanwhile.
 #[track_caller]
-pub(crate) fn in_flight() {
+pub(crate) fn in_flight(latency: Option<Duration>) {
     if let Some(thread) = current() {
-        match thread.scheduler.draw_latency() {
+        match latency.or_else(|| thread.scheduler.draw_latency()) {
             Some(latency) => drop(thread.wait(On::Time, Some(latency))),
             None => thread.yield_now(),
         }

@@ -45,7 +45,7 @@ pub(crate) mod threads {
 
     /// A recorded call to the disk begins to take its time.
     #[cfg(not(feature = "simulation"))]
-    pub(crate) fn in_flight() {}
+    pub(crate) fn in_flight(_: Option<std::time::Duration>) {}
 
     /// Waits on a thread that has no runtime.
     pub(crate) fn block_on<F: Future>(future: F) -> F::Output {

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use firth_batch::{Builder, Compression};
 use firth_log::file::recorder::{All, Chooser, Image, Journal, Nothing, Recorder, Seeded};
-use firth_log::{Engine, Environment, Frame, LogId, Options};
+use firth_log::{Engine, Environment, Frame, LogId, Options, simulation};
 
 use crate::check::Present;
 use crate::model::{Acknowledged, Model};
 use crate::survey::Survey;
+
+/// What the clock says when a run begins.
+pub(crate) const START_MS: i64 = 1_700_000_000_000;
 
 /// How long sealing may take. Only a failure takes as long.
 const SEALED_MS_MAX: u64 = 60_000;
@@ -49,17 +52,17 @@ pub struct Survivor {
     pub present: Present,
 }
 
-/// A clock that stands still, and numbers that never repeat.
+/// A clock that stands still but in a simulation, and numbers that never repeat.
 pub fn environment() -> Environment {
     static DRAWN: AtomicU64 = AtomicU64::new(1);
     let random = || {
-        let drawn = u128::from(DRAWN.fetch_add(1, Ordering::Relaxed));
-        drawn
+        let drawn = simulation::draw().unwrap_or_else(|| DRAWN.fetch_add(1, Ordering::Relaxed));
+        u128::from(drawn)
             .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
             .to_le_bytes()
     };
     Environment {
-        wall_ms: Arc::new(|| 1_700_000_000_000),
+        wall_ms: Arc::new(|| START_MS + simulation::now().map_or(0, |now| now.as_millis() as i64)),
         random: Arc::new(random),
         on_failure: Arc::new(|_| {}),
     }
@@ -68,6 +71,11 @@ pub fn environment() -> Environment {
 /// Images that each test looks at: `FIRTH_SIM_IMAGES`, else `default`.
 pub fn images_per_test(default: usize) -> usize {
     number("FIRTH_SIM_IMAGES").map_or(default, |images| images as usize)
+}
+
+/// Runs of the simulation in a test: `FIRTH_SIM_SEEDS`, else `default`.
+pub fn seeds_per_test(default: u64) -> u64 {
+    number("FIRTH_SIM_SEEDS").unwrap_or(default)
 }
 
 /// `FIRTH_SIM_SEED`, else the same in each run. Printed, which is seen when the test fails.
@@ -218,7 +226,10 @@ impl Explorer {
             if engine.stats().unsealed_bytes < self.options.segment_bytes {
                 return Ok(());
             }
-            std::thread::park_timeout(Duration::from_millis(1));
+            match simulation::now() {
+                Some(_) => simulation::pause(Duration::from_millis(1)),
+                None => std::thread::park_timeout(Duration::from_millis(1)),
+            }
         }
         Err("it is not sealed".into())
     }
@@ -231,7 +242,11 @@ impl Explorer {
     }
 }
 
-fn wait<T>(future: impl Future<Output = T>) -> T {
+/// Waits for what may read on blocking threads.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    if simulation::now().is_some() {
+        return simulation::block_on(future);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.expect("a runtime without drivers").block_on(future)
 }

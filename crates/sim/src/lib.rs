@@ -1,5 +1,5 @@
-//! Crash tests of the log engine: a workload runs on the recorder, and the engine is opened on the images that a power
-//! failure could have left at any moment. Never shipped.
+//! Crash tests and simulation of the log engine: a workload runs on the recorder, and the engine is opened on the images that
+//! a power failure could have left at any moment. Never shipped.
 //!
 //! ```text
 //! workload ─> engine ─> recorder ─> journal ─> images ─> engine opens ─> check against the model
@@ -22,19 +22,28 @@
 //! - Nothing is served that was not submitted.
 //! - What is missing is refused by name, for who asks for it and for who reads on, and the engine counts it.
 //!
-//! Absent on purpose: clocks and sleeping. How many images are looked at is a number, `FIRTH_SIM_IMAGES`; the seed is
-//! `FIRTH_SIM_SEED`.
+//! In a simulation ([`simulate`]) one number says all: the options, what producers and readers do, which calls to the disk
+//! fail or take long, when it is full, which thread goes on at each lock, where the power fails, and what is left on the disk
+//! then. What a reader saw counts as acknowledged too. The same number gives the same journals byte by byte, and runs again
+//! what failed. In the other tests the engine's threads are the system's.
+//!
+//! Absent on purpose: sleeping. How many images are looked at is a number, `FIRTH_SIM_IMAGES`; how many runs of the simulation
+//! there are is `FIRTH_SIM_SEEDS`; the seed, or the first of them, is `FIRTH_SIM_SEED`.
 
 mod check;
 mod explore;
 mod model;
 mod random;
+mod reader;
+mod simulate;
 mod survey;
+mod weather;
 mod workload;
 
 pub use check::Present;
-pub use explore::{Explorer, Survivor, Violation, environment, images_per_test, seed};
+pub use explore::{Explorer, Survivor, Violation, environment, images_per_test, seed, seeds_per_test};
 pub use model::{FrameId, Model};
 pub use random::Random;
+pub use simulate::{Broken, Outcome, simulate};
 pub use survey::Survey;
 pub use workload::{Scale, Workload};

@@ -73,6 +73,17 @@ impl Model {
             .expect("the workload uses logs that it created")
     }
 
+    /// The log that is `nth` among all.
+    pub(crate) fn any_log(&self, nth: u64) -> Option<LogId> {
+        let nth = nth.checked_rem(self.logs.len() as u64)?;
+        self.logs.keys().nth(nth as usize).copied()
+    }
+
+    /// The batch that was submitted for an offset.
+    pub(crate) fn batch(&self, log: LogId, base_offset: i64) -> Option<&BatchModel> {
+        self.logs.get(&log)?.batches.get(&base_offset)
+    }
+
     /// The frame of a batch, which a duplicate's acknowledgement is for.
     pub fn frame_of(&self, log: LogId, base_offset: i64) -> Option<FrameId> {
         Some(self.logs.get(&log)?.batches.get(&base_offset)?.frame)

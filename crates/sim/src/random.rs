@@ -1,3 +1,3 @@
-//! The same seed gives the same run, but for the interleaving of threads.
+//! The same seed gives the same numbers.
 
 pub use firth_log::file::recorder::SplitMix64 as Random;

@@ -2,16 +2,23 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use firth_batch::{Batch, Builder, Compression};
 use firth_log::file::recorder::Recorder;
-use firth_log::{Append, AppendError, Appended, Change, Commit, Engine, Frame, Kind, LogId};
+use firth_log::{
+    Append, AppendError, Appended, Change, Commit, Engine, Frame, Kind, LogId, Signal, simulation,
+};
 
+use crate::explore::{START_MS, wait};
 use crate::model::{FrameId, Model};
 use crate::random::Random;
+use crate::reader::Reader;
 
-const NOW_MS: i64 = 1_700_000_000_000;
+/// How long a producer of a simulation waits when the disk is full.
+const FULL_RETRY: Duration = Duration::from_millis(100);
 
 /// How large everything is.
 #[derive(Clone, Debug)]
@@ -22,6 +29,8 @@ pub struct Scale {
     /// Frames that a producer does not wait for.
     pub in_flight: usize,
     pub batch_bytes: Range<u64>,
+    /// Who reads meanwhile. What a reader saw counts as acknowledged.
+    pub readers: u64,
 }
 
 /// A run of producers on one engine.
@@ -54,8 +63,8 @@ impl Workload {
         }
     }
 
-    /// Lets all producers run to their end, each on a thread of its own, and gives what was submitted. Each owns
-    /// other logs beside.
+    /// Lets all producers run to their end, each on a thread of its own, with readers beside them, and gives what was
+    /// submitted. Each producer owns other logs beside.
     pub fn run(&self, seed: u64, scale: &Scale) -> Model {
         let producers = (0..scale.producers).map(|producer| {
             let mut producer = Producer {
@@ -69,15 +78,30 @@ impl Workload {
                 logs: HashMap::new(),
                 pending: VecDeque::new(),
             };
+            let name = format!("producer-{}", producer.producer_id % 100);
             let scale = scale.clone();
-            std::thread::spawn(move || producer.run(&scale))
+            simulation::spawn(name, move || producer.run(&scale))
         });
         let producers: Vec<_> = producers.collect();
-        for producer in producers {
-            if let Err(panic) = producer.join() {
-                std::panic::resume_unwind(panic);
+        let done = Arc::new(AtomicBool::new(false));
+        let readers = (0..scale.readers).map(|reader| {
+            let random = Random::new(!seed ^ reader.wrapping_mul(0x51_7c_c1_b7_27_22_0a_95));
+            let (engine, recorder) = (self.engine.clone(), self.recorder.clone());
+            let reader = Reader::new(engine, recorder, self.model.clone(), random);
+            let done = done.clone();
+            simulation::spawn("reader".to_owned(), move || reader.run(&done))
+        });
+        let readers: Vec<_> = readers.collect();
+        let join = |threads: Vec<simulation::JoinHandle>| {
+            for thread in threads {
+                if let Err(panic) = thread.join() {
+                    std::panic::resume_unwind(panic);
+                }
             }
-        }
+        };
+        join(producers);
+        done.store(true, Ordering::Relaxed);
+        join(readers);
         self.model.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -106,9 +130,11 @@ struct OwnLog {
 impl Producer {
     fn run(&mut self, scale: &Scale) {
         for _ in 0..scale.steps {
-            // A failed flush ends the run: nothing more is acknowledged.
-            if self.step(scale).is_err() {
-                break;
+            match self.step(scale) {
+                Ok(()) => {}
+                Err(AppendError::Full) if simulation::now().is_some() => simulation::pause(FULL_RETRY),
+                // A failed flush ends the run: nothing more is acknowledged.
+                Err(_) => break,
             }
             while self.pending.len() > scale.in_flight {
                 self.settle();
@@ -131,6 +157,7 @@ impl Producer {
         if self.own.is_empty() {
             return self.create(scale);
         }
+        self.dawdle();
         let log = self.any_own();
         match self.random.below(20) {
             0..8 => self.append(&[log], scale),
@@ -140,7 +167,19 @@ impl Producer {
             16 => self.trim(log),
             17 => self.trim(self.shared),
             18 if self.own.len() > 1 => self.delete(log),
+            19 if self.own.len() > 2 => self.watch(log, scale),
             _ => self.create(scale),
+        }
+    }
+
+    /// In a simulation, lets time pass now and then: sometimes so much that the engine finds itself idle.
+    fn dawdle(&mut self) {
+        if simulation::now().is_some() {
+            match self.random.below(40) {
+                0 => simulation::pause(Duration::from_millis(self.random.below(300))),
+                1..8 => simulation::pause(Duration::from_micros(self.random.below(1000))),
+                _ => {}
+            }
         }
     }
 
@@ -167,6 +206,27 @@ impl Producer {
     fn append(&mut self, logs: &[LogId], scale: &Scale) -> Result<(), AppendError> {
         let batches = logs.iter().map(|log| (*log, self.batch(*log, scale))).collect();
         self.submit(Vec::new(), batches)
+    }
+
+    /// A batch of which a watcher is to be told when it is durable.
+    fn watch(&mut self, log: LogId, scale: &Scale) -> Result<(), AppendError> {
+        let signal = Signal::new();
+        let before = self.engine.watch(log, &signal, 7);
+        self.append(&[log], scale)?;
+        let next_offset = self.logs[&log].next_offset;
+        if let (Some((frame, commit)), Some(before)) = (self.pending.pop_back(), before)
+            && commit.wait().is_ok()
+        {
+            self.recorder.mark(frame);
+            wait(signal.raised());
+            assert_eq!(signal.take(), [7], "the log's token");
+            let bounds = self.engine.bounds(log);
+            assert!(
+                bounds.is_some_and(|now| now.end >= next_offset && now.start >= before.start),
+                "{next_offset} is acknowledged, and there is {bounds:?}"
+            );
+        }
+        Ok(())
     }
 
     fn retry(&mut self, log: LogId) -> Result<(), AppendError> {
@@ -220,7 +280,7 @@ impl Producer {
             while (value.len() as u64) < length {
                 value.extend_from_slice(&self.random.draw().to_le_bytes());
             }
-            builder.push(NOW_MS, None, Some(&value), &[]);
+            builder.push(START_MS, None, Some(&value), &[]);
         }
         builder.build()
     }

@@ -25,6 +25,7 @@ const SMALL: Scale = Scale {
     steps: 80,
     in_flight: 3,
     batch_bytes: 100..3000,
+    readers: 0,
 };
 
 fn record(options: Options, scale: &Scale, seed: u64) -> Explorer {
@@ -115,6 +116,7 @@ fn blocks_that_both_lanes_were_writing_are_there_in_order_or_not_at_all() {
             steps: 3,
             in_flight: 3,
             batch_bytes: 400_000..500_000,
+            readers: 0,
         };
         std::thread::scope(|scope| {
             let running = scope.spawn(|| workload.run(seed + 1, &large));

@@ -27,6 +27,7 @@ fn record(options: Options, seed: u64) -> (Explorer, Image) {
         steps: 80,
         in_flight: 2,
         batch_bytes: 100..4000,
+        readers: 0,
     };
     let model = Workload::new(engine.clone(), recorder.clone(), Model::default()).run(seed, &scale);
     engine.close();

@@ -32,6 +32,7 @@ const SCALE: Scale = Scale {
     steps: 25,
     in_flight: 0,
     batch_bytes: 500..4000,
+    readers: 0,
 };
 
 /// What a process did until its end.

@@ -32,6 +32,7 @@ pub use tree::Inode;
 
 use std::io;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -112,7 +113,12 @@ impl Recorder {
         self.shared.lock().faults.arm(fault);
     }
 
-    /// From here on nothing fails; a fault that has struck stays in the journal.
+    /// In a simulation, lets writes and flushes of paths that begin with `path` take so long from now on.
+    pub fn slow(&self, path: &str, latency: Duration) {
+        self.shared.lock().faults.slow(path, latency);
+    }
+
+    /// From here on nothing fails and nothing is slow; a fault that has struck stays in the journal.
     pub fn clear_faults(&self) {
         self.shared.lock().faults.disarm();
     }
@@ -164,8 +170,9 @@ impl Shared {
         let failure = state.faults.strike(kind, path);
         let operation = begin(&mut state)?;
         let begin = state.record(operation);
+        let latency = state.faults.latency(path);
         drop(state);
-        in_flight();
+        in_flight(latency);
         let mut state = self.wait_while_held(kind, path);
         state.record(Operation::End {
             begin,

@@ -16,7 +16,7 @@ fn order(seed: u64) -> Vec<(usize, u64)> {
             let order = order.clone();
             spawn(format!("thread-{id}"), move || {
                 for _ in 0..8 {
-                    in_flight();
+                    in_flight(None);
                     lock(&order).push((id, draw().expect("it is of a simulation")));
                 }
             })

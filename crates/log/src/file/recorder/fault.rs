@@ -1,6 +1,7 @@
 //! Operations that fail, and operations that do not return for a while.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Errno, Recorder};
 
@@ -94,6 +95,8 @@ impl Drop for Hold {
 pub(super) struct Faults {
     /// Each with the number of matching operations it has seen.
     armed: Vec<(Fault, u64)>,
+    /// Paths, and how long calls take that write them or flush them.
+    slow: Vec<(String, Duration)>,
     counts: BTreeMap<Kind, u64>,
     holds: BTreeMap<u64, Held>,
     holds_made: u64,
@@ -112,6 +115,16 @@ impl Faults {
 
     pub(super) fn disarm(&mut self) {
         self.armed.clear();
+        self.slow.clear();
+    }
+
+    pub(super) fn slow(&mut self, path: &str, latency: Duration) {
+        self.slow.push((path.to_owned(), latency));
+    }
+
+    pub(super) fn latency(&self, path: &str) -> Option<Duration> {
+        let slow = self.slow.iter().find(|(slow, _)| path.starts_with(slow));
+        slow.map(|(_, latency)| *latency)
     }
 
     pub(super) fn count(&self, kind: Option<Kind>) -> u64 {

@@ -1,6 +1,7 @@
 //! The operations on a data directory in the one order in which they happened.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -61,6 +62,36 @@ pub enum Operation {
         succeeded: bool,
     },
     Mark(Mark),
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Operation::Create { path, .. } => write!(f, "create {path}"),
+            Operation::CreateDir { path } => write!(f, "create directory {path}"),
+            Operation::Rename { from, to, .. } => write!(f, "rename {from} to {to}"),
+            Operation::Remove { path, .. } => write!(f, "remove {path}"),
+            Operation::Write {
+                path,
+                position,
+                bytes,
+                ..
+            } => write!(f, "write {path} from {position}, {} bytes", bytes.len()),
+            Operation::SetLen { path, len, .. } => write!(f, "set the length of {path} to {len}"),
+            Operation::Sync { path, .. } => write!(f, "flush {path}"),
+            Operation::SyncDir { path } => write!(f, "flush directory {path}"),
+            Operation::End {
+                begin,
+                succeeded: true,
+            } => write!(f, "{begin} has ended"),
+            Operation::End {
+                begin,
+                succeeded: false,
+            } => write!(f, "{begin} has failed"),
+            Operation::Mark(Mark::Number(number)) => write!(f, "mark {number}"),
+            Operation::Mark(Mark::Label(label)) => write!(f, "mark {label}"),
+        }
+    }
 }
 
 /// What a test notes in the journal.
