@@ -59,6 +59,7 @@ impl Broker {
             counting.clone(),
             replay,
         );
+        owner.reconcile().await.map_err(Error::Reconcile)?;
         let cluster_id = owner.cluster_id().await.map_err(Error::ClusterId)?;
         let noted_ms = owner.definitions.time_known_ms();
         let memory = Memory::new(config.memory_bytes);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use firth_batch::{Batch, Builder, Compression};
-use firth_log::{Engine, LogId, Options};
+use firth_log::{Change, Engine, Frame, LogId, Options};
 
 use crate::{
     At, Bounds, Broker, Clock, ClusterId, Config, ConfigError, DefineError, Environment, NewTopic,
@@ -423,4 +423,46 @@ async fn unknown_ids_are_nobodys() {
             .map(|_| ()),
         Err(DefineError::UnknownTopic)
     );
+}
+
+/// As where the record of its creation was lost, and nothing was appended to it.
+#[tokio::test]
+async fn a_lost_log_of_a_topic_is_created_again() {
+    let engine = engine();
+    let broker = open(&engine).await;
+    let topic = broker.create_topic(new("t", 3, &[])).await.unwrap().topic;
+    let kept = topic.log(1).unwrap();
+    broker.shutdown().await;
+    for lost in [0, 2] {
+        let log = topic.log(lost).unwrap();
+        let frame = Frame::changes(vec![Change::Delete { log }]);
+        engine.append(frame).unwrap().commit.await.unwrap();
+    }
+    let broker = open(&engine).await;
+    assert_eq!(engine.logs().len(), 5);
+    for partition in 0..3 {
+        assert_eq!(
+            broker.bounds(&topic, partition),
+            Some(Bounds { start: 0, end: 0 })
+        );
+    }
+    assert_eq!(topic.log(1), Some(kept));
+    let deleted = broker.delete_topic(topic.id).await.unwrap();
+    assert_eq!(deleted.name, topic.name);
+    assert_eq!(engine.logs().len(), 2);
+    broker.shutdown().await;
+}
+
+/// The logs are gone by the engine's own records.
+#[tokio::test]
+async fn a_topic_can_be_deleted_whose_logs_are_gone() {
+    let engine = engine();
+    let broker = open(&engine).await;
+    let topic = broker.create_topic(new("t", 2, &[])).await.unwrap().topic;
+    let log = topic.log(0).unwrap();
+    let frame = Frame::changes(vec![Change::Delete { log }]);
+    engine.append(frame).unwrap().commit.await.unwrap();
+    broker.delete_topic(topic.id).await.unwrap();
+    assert_eq!(broker.topic_count(), 0);
+    broker.shutdown().await;
 }

@@ -6,6 +6,7 @@
 //! a restart the same records give the same state (`replay.rs`).
 
 pub(crate) mod owner;
+mod reconcile;
 pub(crate) mod record;
 pub(crate) mod replay;
 mod shared_configs;
@@ -28,6 +29,8 @@ pub const PARTITIONS_MAX: u32 = 10_000;
 /// Partitions of all topics together. Each takes memory even when it is idle, and 16 bytes of the frame that holds a
 /// snapshot of all logs.
 pub const PARTITIONS_TOTAL_MAX: usize = 1_000_000;
+/// Producer ids that are skipped where the record of a reservation may be lost; no broker gave out as many.
+const PRODUCER_IDS_SKIPPED: i64 = 1 << 32;
 /// Producer ids that are reserved at a time; a crash loses at most as many.
 const PRODUCER_IDS_PER_BLOCK: i64 = 1000;
 
@@ -185,6 +188,11 @@ impl Definitions {
                 let log = |index: u32| LogId(first_log.0.saturating_add(index.into()));
                 let name: Arc<str> = name.as_str().into();
                 self.collisions.extend(Colliding::new(name.clone()));
+                let other = self.topics.get(&name).filter(|topic| topic.id != *id);
+                if let Some(other) = other.cloned() {
+                    // It was deleted before, by a record that was given up.
+                    self.topics.apply(&TopicChange::Remove(other));
+                }
                 TopicChange::Put(Arc::new(Topic {
                     name,
                     id: *id,
@@ -221,6 +229,11 @@ impl Definitions {
         };
         self.topics.apply(&change);
         Some(change)
+    }
+
+    /// No producer id is given out a second time, whatever reservation is not known any more.
+    pub(crate) fn skip_producer_ids(&mut self) {
+        self.producer_ids_reserved = self.producer_ids_reserved.saturating_add(PRODUCER_IDS_SKIPPED);
     }
 
     /// The records that give this state, the oldest log first.

@@ -10,9 +10,13 @@ pub enum Error {
     #[error("the definitions of topics cannot be read: {0}")]
     Read(#[from] firth_log::ReadError),
     #[error(
-        "the definitions of topics are damaged at offsets {first_offset} to {next_offset}, and no later snapshot of them is whole"
+        "the definitions of topics are damaged at offsets {first_offset} to {last_offset}, and no later snapshot of them \
+         is whole: restore a backup, or give up what they said with \
+         `firth doctor --accept definitions:{first_offset}-{last_offset}`, which may cost topics"
     )]
-    Damaged { first_offset: i64, next_offset: i64 },
+    Damaged { first_offset: i64, last_offset: i64 },
+    #[error("what was lost of the definitions cannot be made up for: {0}")]
+    Reconcile(#[source] DefineError),
     #[error("the id of the cluster, which is drawn at the first start, cannot be stored: {0}")]
     ClusterId(#[source] DefineError),
     #[error("the definition at offset {offset} cannot be read: {reason}")]

@@ -60,19 +60,21 @@ pub(crate) struct Owner {
     pub(crate) position: Position,
     /// Reserved durably, or to be durable before anything of this round is answered.
     pub(crate) producer_ids: Range<i64>,
+    /// Records of definitions were given up, and no snapshot says what they did.
+    pub(super) has_gap: bool,
     /// Whether a snapshot was refused; the next one waits for more records.
     pub(crate) snapshot_refused_at: usize,
 }
 
 /// What a round has decided, to be done when it is durable.
 #[derive(Default)]
-struct Round {
-    commit: Option<Commit>,
+pub(super) struct Round {
+    pub(super) commit: Option<Commit>,
     changes: Vec<TopicChange>,
     answers: Vec<Answer>,
 }
 
-enum Answer {
+pub(super) enum Answer {
     Defined(oneshot::Sender<Defined>, Defined),
     ProducerId(
         oneshot::Sender<Result<i64, DefineError>>,
@@ -98,6 +100,7 @@ impl Owner {
             definitions: replay.definitions,
             position: replay.position,
             producer_ids: 0..0,
+            has_gap: replay.has_gap,
             snapshot_refused_at: 0,
         }
     }
@@ -226,7 +229,7 @@ impl Owner {
     }
 
     /// Decides one request and appends its record together with what it does to logs.
-    fn decide(&mut self, request: &Request, round: &mut Round) -> Result<Response, DefineError> {
+    pub(super) fn decide(&mut self, request: &Request, round: &mut Round) -> Result<Response, DefineError> {
         let (record, response) = self.definitions.handle(request)?;
         if let Some(record) = record {
             let changes = self.log_changes(&record);
@@ -266,6 +269,8 @@ impl Owner {
                 partitions
                     .into_iter()
                     .flatten()
+                    // One may be gone already where the record of an earlier deletion was lost.
+                    .filter(|partition| self.engine.bounds(partition.log).is_some())
                     .map(|partition| Change::Delete { log: partition.log })
                     .collect()
             }
@@ -297,7 +302,7 @@ impl Owner {
     }
 
     /// Waits until the round is durable, shows its changes to everybody, and only then answers.
-    async fn finish(&mut self, round: Round) -> Result<(), DefineError> {
+    pub(super) async fn finish(&mut self, round: Round) -> Result<(), DefineError> {
         if let Some(commit) = round.commit {
             commit.await.map_err(|_| DefineError::Stopped)?;
         }

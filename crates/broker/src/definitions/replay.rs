@@ -30,6 +30,8 @@ pub(crate) struct Replay {
     partial: Option<Partial>,
     /// Damage that nothing later has made up for.
     damage: Option<Damage>,
+    /// Records were given up, and no snapshot has followed that says what they did.
+    pub(crate) has_gap: bool,
 }
 
 #[derive(Debug)]
@@ -66,6 +68,11 @@ pub(crate) async fn read(engine: &Engine) -> Result<Replay, Error> {
     let mut next = bounds.start;
     while next < bounds.end {
         match engine.read(LogId::DEFINITIONS, next, READ_BYTES).await {
+            // What lies there to the end was given up.
+            Ok(read) if read.slices.is_empty() => {
+                replay.gap();
+                break;
+            }
             Ok(read) => {
                 for slice in &read.slices {
                     next = replay.apply_slice(slice, next)?;
@@ -82,6 +89,10 @@ pub(crate) async fn read(engine: &Engine) -> Result<Replay, Error> {
             Err(error) => return Err(error.into()),
         }
     }
+    if engine.stats().quarantined > 0 {
+        // Where blocks are lost of which nothing tells whose they were, ours may be among them.
+        replay.definitions.skip_producer_ids();
+    }
     replay.finish()
 }
 
@@ -95,6 +106,9 @@ impl Replay {
             };
             let (_, bytes) = batch.map_err(|error| undecodable(error, next))?;
             let batch = Batch::trusted(slice.slice_ref(bytes)).map_err(|error| undecodable(error, next))?;
+            if batch.header().base_offset > next {
+                self.gap();
+            }
             let records = batch
                 .records(RECORDS_BYTES_MAX)
                 .map_err(|error| undecodable(error, next))?;
@@ -153,6 +167,7 @@ impl Replay {
                 if let Some(partial) = whole {
                     self.definitions = partial.definitions;
                     self.damage = None;
+                    self.has_gap = false;
                     self.position = Position {
                         snapshot: Some(partial.begun_at),
                         snapshot_bytes: partial.bytes,
@@ -164,6 +179,13 @@ impl Replay {
         Ok(())
     }
 
+    /// Records that were here were given up by the operator, or offsets were skipped where some may have been.
+    pub(crate) fn gap(&mut self) {
+        self.partial = None;
+        self.has_gap = true;
+        self.definitions.skip_producer_ids();
+    }
+
     /// Fails if something is missing from what was read.
     pub(crate) fn finish(self) -> Result<Replay, Error> {
         match self.damage {
@@ -173,7 +195,7 @@ impl Replay {
                 ..
             }) => Err(Error::Damaged {
                 first_offset,
-                next_offset,
+                last_offset: next_offset.saturating_sub(1),
             }),
             None => Ok(self),
         }

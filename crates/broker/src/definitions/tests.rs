@@ -247,6 +247,60 @@ fn damage_is_an_error_unless_a_snapshot_makes_up_for_it() {
     }
 }
 
+/// The state that is left where a part of the log was given up.
+fn with_gap(live: &Live, gap: Range<usize>) -> Replay {
+    let mut replay = Replay::default();
+    for (offset, (value, _)) in live.log.iter().enumerate() {
+        if offset == gap.start {
+            replay.gap();
+        }
+        if !gap.contains(&offset) {
+            replay.apply(offset as i64, value).unwrap();
+        }
+    }
+    replay.finish().unwrap()
+}
+
+#[test]
+fn what_was_given_up_costs_what_it_said_and_no_producer_id_twice() {
+    let mut live = with_snapshot();
+    live.run(&Command::Reserve);
+    // 0 topic, 1 begun, 2 producer ids, 3 topic, 4 ended, 5 topic, 6 producer ids
+    for (gap, topics, made_up_for) in [
+        (0..1, 2, true),  // the snapshot has it
+        (3..4, 2, false), // the snapshot is none, and repeats what was read
+        (4..5, 2, false),
+        (5..6, 1, false),
+        (0..5, 1, false),
+    ] {
+        let replay = with_gap(&live, gap.clone());
+        assert_eq!(replay.definitions.topics().len(), topics, "{gap:?}");
+        assert_eq!(replay.has_gap, !made_up_for, "{gap:?}");
+        let reserved = replay.definitions.producer_ids_reserved;
+        assert_eq!(reserved >= 1 << 32, !made_up_for, "{gap:?}: {reserved}");
+        assert!(
+            reserved >= live.definitions.producer_ids_reserved,
+            "{gap:?}: {reserved}"
+        );
+    }
+}
+
+/// A name is used again after its topic was deleted by a record that is lost.
+#[test]
+fn the_last_topic_of_a_name_is_the_one_that_exists() {
+    let mut live = Live::default();
+    let create = Command::Create {
+        name: 0,
+        partitions: 2,
+        retention: 1,
+    };
+    live.run(&create);
+    live.run(&Command::Delete { nth: 0 });
+    live.run(&create);
+    let replay = with_gap(&live, 1..2);
+    assert_eq!(replay.definitions.topics(), live.definitions.topics());
+}
+
 #[test]
 fn names_that_differ_in_dots_alone_collide_until_the_first_is_deleted() {
     let mut live = Live::default();
