@@ -7,8 +7,8 @@ use firth_batch::{Batch, Builder, Compression};
 use firth_log::{Change, Engine, Frame, LogId, Options};
 
 use crate::{
-    At, Bounds, Broker, Clock, ClusterId, Config, ConfigError, DefineError, Environment, NewTopic,
-    OffsetAndTimestamp, ProduceError, ReadError, Topic, TopicId, retention,
+    At, Bounds, Broker, CleanupPolicy, Clock, ClusterId, Config, ConfigError, DefineError, Environment,
+    NewTopic, OffsetAndTimestamp, ProduceError, ReadError, Topic, TopicId, retention,
 };
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -394,6 +394,29 @@ async fn records_are_deleted_up_to_what_can_be_read() {
     assert_eq!(broker.delete_records(&topic, 0, None).await, Ok(3));
     assert_eq!(broker.bounds(&topic, 0), Some(Bounds { start: 3, end: 3 }));
     assert_eq!(append(&broker, &topic, &[4]).await, 3);
+}
+
+#[tokio::test]
+async fn of_a_compacted_topic_no_record_is_deleted_on_request() {
+    let broker = open(&engine()).await;
+    let topic = create(&broker, "t", &[]).await;
+    append(&broker, &topic, &[1, 2]).await;
+    let with = |policy| {
+        let mut topic = (*topic).clone();
+        Arc::make_mut(&mut topic.config).cleanup_policy = policy;
+        topic
+    };
+    let compacted = with(CleanupPolicy::Compact);
+    for before in [Some(0), Some(1), Some(9), None] {
+        let deleted = broker.delete_records(&compacted, 0, before).await;
+        assert_eq!(deleted, Err(ReadError::KeepsRecords), "{before:?}");
+    }
+    assert_eq!(
+        broker.delete_records(&compacted, 7, None).await,
+        Err(ReadError::UnknownPartition)
+    );
+    let both = with(CleanupPolicy::CompactDelete);
+    assert_eq!(broker.delete_records(&both, 0, Some(1)).await, Ok(1));
 }
 
 #[tokio::test]

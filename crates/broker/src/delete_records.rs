@@ -8,7 +8,8 @@ impl Broker {
     /// first offset that is kept; an offset that is deleted already changes nothing.
     ///
     /// # Errors
-    /// `OutOfRange` for a negative offset, and for one beyond the records that can be read.
+    /// `OutOfRange` for a negative offset, and for one beyond the records that can be read; `KeepsRecords` if the
+    /// topic's cleanup policy is to compact alone.
     pub async fn delete_records(
         &self,
         topic: &Topic,
@@ -16,6 +17,9 @@ impl Broker {
         before: Option<i64>,
     ) -> Result<i64, ReadError> {
         let log = topic.log(partition).ok_or(ReadError::UnknownPartition)?;
+        if !topic.config.cleanup_policy.deletes() {
+            return Err(ReadError::KeepsRecords);
+        }
         let bounds = self.engine().bounds(log).ok_or(ReadError::UnknownPartition)?;
         let to = before.unwrap_or(bounds.end);
         if to < 0 || to > bounds.end {

@@ -65,6 +65,15 @@ pub enum ProduceError {
     InvalidTimestamp { timestamp: i64, min: i64, max: i64 },
     #[error("transactions are not supported")]
     Transactional,
+    /// The topic is compacted. `indexes` are those of the first of them within the batch, `count` counts all.
+    #[error("a compacted topic takes no record without a key, and {count} of the batch have none")]
+    WithoutKey { indexes: Vec<i32>, count: usize },
+    /// The topic is compacted, and so the batch was opened.
+    #[error("the records of the batch cannot be read: {0}")]
+    Unreadable(#[source] firth_batch::Error),
+    /// The topic is compacted, and so the batch was opened. The same records would pass in smaller batches.
+    #[error("the records of a batch for a compacted topic may have {max} bytes without compression")]
+    RecordsTooLarge { max: usize },
     #[error("producer {producer_id}: sequence {found} where {expected} was expected")]
     OutOfOrderSequence {
         producer_id: i64,
@@ -128,6 +137,9 @@ pub enum ReadError {
         "the records from offset {first_offset} on are damaged and lost; those from {next_offset} on can be read"
     )]
     Damaged { first_offset: i64, next_offset: i64 },
+    /// The topic is compacted and deletes nothing else. Only a deletion meets it.
+    #[error("records cannot be deleted: cleanup.policy of the topic is compact alone")]
+    KeepsRecords,
     /// Retry later: space may have been freed. Only a deletion meets it.
     #[error("the disk is full")]
     Full,

@@ -17,6 +17,14 @@
 mod broker;
 mod clock;
 mod cluster_id;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "topics cannot ask for compaction before the engine can compact"
+    )
+)]
+mod compaction;
 mod config;
 mod counters;
 mod definitions;
@@ -47,7 +55,7 @@ pub use offsets::{At, OffsetAndTimestamp};
 pub use produce::Appended;
 pub use topic::{Partition, Topic, TopicId};
 pub use topic_config::{
-    Allowed, CleanupPolicy, CompressionType, ConfigError, Effect, SETTINGS, Setting, TopicConfig,
+    Allowed, CleanupPolicy, CompressionType, ConfigError, Effect, Ratio, SETTINGS, Setting, TopicConfig,
 };
 pub use topic_name::{InvalidName, TOPIC_NAME_BYTES_MAX};
 

@@ -1,11 +1,17 @@
 //! The way of a batch from a protocol to the engine: the topic's rules, then the sequencer.
 
 use firth_batch::{Batch, NO_TIMESTAMP, TimestampType};
-use firth_log::{Commit, Frame};
+use firth_log::{Commit, FRAME_BYTES_MAX, Frame};
 
 use crate::broker::Broker;
 use crate::counters::add;
 use crate::{ProduceError, Topic, TopicConfig};
+
+/// Bytes of a compacted topic's records without compression: as many as there can be in a batch that has none.
+/// They are held while the batch is looked at and no longer, so once for each thread at most.
+const OPENED_BYTES_MAX: usize = FRAME_BYTES_MAX;
+/// Records without a key that are named; a batch can have millions.
+const WITHOUT_KEY_NAMED_MAX: usize = 100;
 
 /// Where a batch was put. It must not be acknowledged before `commit` resolves.
 #[derive(Debug)]
@@ -24,7 +30,8 @@ impl Broker {
     /// Appends a batch that was validated ([`Batch::validate`]). Never blocks and does no I/O.
     ///
     /// With LogAppendTime the batch gets the broker's time. With CreateTime its first and its greatest timestamp
-    /// are held against the topic's limits; those of the records between them are not looked at.
+    /// are held against the topic's limits; those of the records between them are not looked at. A batch for a topic
+    /// that is compacted is opened, on the caller's thread, as each of its records needs a key.
     pub fn append(&self, topic: &Topic, partition: i32, batch: Batch) -> Result<Appended, ProduceError> {
         let appended = self.append_unless_refused(topic, partition, batch);
         if appended.is_err() {
@@ -76,15 +83,41 @@ fn admit(config: &TopicConfig, batch: Batch, now_ms: i64) -> Result<Batch, Produ
     if batch.header().attributes.is_transactional() {
         return Err(ProduceError::Transactional);
     }
+    if config.message_timestamp_type == TimestampType::CreateTime {
+        check_timestamps(config, &batch, now_ms)?;
+    }
+    if config.cleanup_policy.compacts() {
+        check_keys(&batch)?;
+    }
     match config.message_timestamp_type {
         TimestampType::LogAppendTime => Ok(batch.with_log_append_time(now_ms)),
-        TimestampType::CreateTime => {
-            check_timestamps(config, &batch, now_ms)?;
-            Ok(batch)
-        }
+        TimestampType::CreateTime => Ok(batch),
     }
 }
 
+/// Reads all records, so that compaction will be able to as well.
+fn check_keys(batch: &Batch) -> Result<(), ProduceError> {
+    let records = batch.records(OPENED_BYTES_MAX).map_err(|error| match error {
+        firth_batch::Error::TooLarge { limit } => ProduceError::RecordsTooLarge { max: limit },
+        error => ProduceError::Unreadable(error),
+    })?;
+    let (mut indexes, mut count) = (Vec::new(), 0);
+    for record in &records {
+        let record = record.map_err(ProduceError::Unreadable)?;
+        if record.key.is_none() {
+            count += 1;
+            if indexes.len() < WITHOUT_KEY_NAMED_MAX {
+                indexes.push(record.offset_delta);
+            }
+        }
+    }
+    match count {
+        0 => Ok(()),
+        count => Err(ProduceError::WithoutKey { indexes, count }),
+    }
+}
+
+/// The base timestamp is a record's: [`Batch::validate`] lets no producer put a delete horizon there.
 fn check_timestamps(config: &TopicConfig, batch: &Batch, now_ms: i64) -> Result<(), ProduceError> {
     let min = now_ms.saturating_sub(config.timestamp_before_max_ms);
     let max = now_ms.saturating_add(config.timestamp_after_max_ms);
@@ -102,6 +135,7 @@ mod tests {
     use firth_batch::{Builder, Compression};
 
     use super::*;
+    use crate::CleanupPolicy;
 
     fn batch(timestamps: &[i64]) -> Batch {
         let mut builder = Builder::new(Compression::None);
@@ -162,6 +196,79 @@ mod tests {
         let admitted = admit(&config, batch(&[i64::MAX]), 77).unwrap();
         let records = admitted.records(1000).unwrap();
         assert_eq!(records.iter().next().unwrap().unwrap().timestamp, 77);
+    }
+
+    fn compacted() -> TopicConfig {
+        let mut config = TopicConfig::default();
+        config.cleanup_policy = CleanupPolicy::Compact;
+        config
+    }
+
+    fn with_keys(compression: Compression, keys: &[Option<&[u8]>]) -> Batch {
+        let mut builder = Builder::new(compression);
+        for key in keys {
+            builder.push(0, *key, Some(b"value"), &[]);
+        }
+        builder.build()
+    }
+
+    #[test]
+    fn a_compacted_topic_takes_keys_alone() {
+        for compression in Compression::ALL {
+            let keyed = with_keys(compression, &[Some(b"a"), Some(b"")]);
+            assert_eq!(admit(&compacted(), keyed.clone(), 0), Ok(keyed), "{compression}");
+            let some = with_keys(compression, &[Some(b"a"), None, Some(b"b"), None]);
+            let refused = ProduceError::WithoutKey {
+                indexes: vec![1, 3],
+                count: 2,
+            };
+            assert_eq!(
+                admit(&compacted(), some.clone(), 0),
+                Err(refused),
+                "{compression}"
+            );
+            assert!(admit(&TopicConfig::default(), some, 0).is_ok(), "{compression}");
+        }
+        for policy in [CleanupPolicy::CompactDelete, CleanupPolicy::DeleteCompact] {
+            let mut both = compacted();
+            both.cleanup_policy = policy;
+            assert!(admit(&both, with_keys(Compression::None, &[None]), 0).is_err());
+        }
+    }
+
+    #[test]
+    fn of_many_records_without_a_key_the_first_are_named() {
+        let many = with_keys(Compression::None, &[None; 1000]);
+        let refused = admit(&compacted(), many, 0);
+        assert!(
+            matches!(&refused, Err(ProduceError::WithoutKey { indexes, count: 1000 })
+                if indexes.iter().copied().eq(0..WITHOUT_KEY_NAMED_MAX as i32)),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn what_compaction_could_not_open_is_refused() {
+        let mut builder = Builder::new(Compression::Gzip);
+        builder.push(0, Some(b"key"), Some(&vec![0; OPENED_BYTES_MAX]), &[]);
+        assert_eq!(
+            admit(&compacted(), builder.build(), 0),
+            Err(ProduceError::RecordsTooLarge {
+                max: OPENED_BYTES_MAX
+            })
+        );
+
+        let mut bytes = with_keys(Compression::None, &[Some(b"key")])
+            .into_bytes()
+            .to_vec();
+        // The length of the only record.
+        bytes[61] += 2;
+        let crc = firth_batch::crc32c(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        let longer = Batch::validate(bytes.into()).unwrap();
+        let refused = admit(&compacted(), longer.clone(), 0);
+        assert!(matches!(refused, Err(ProduceError::Unreadable(_))), "{refused:?}");
+        assert!(admit(&TopicConfig::default(), longer, 0).is_ok());
     }
 
     #[test]

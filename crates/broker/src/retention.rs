@@ -40,6 +40,11 @@ pub(crate) fn trim_to(extents: &[ExtentUsage], now_ms: i64, config: &TopicConfig
     extents.get(last).map(|extent| extent.next_offset)
 }
 
+/// Whether retention may delete anything. What is compacted alone keeps the latest record of each key for ever.
+fn applies(config: &TopicConfig) -> bool {
+    config.cleanup_policy.deletes() && (config.retention_ms >= 0 || config.retention_bytes >= 0)
+}
+
 /// The task: looks at every partition now and then, until `stop` says so.
 pub(crate) async fn run(broker: Broker, mut clock: GuardedClock, mut stop: watch::Receiver<bool>) {
     let period = broker.config().retention_check_interval;
@@ -66,7 +71,7 @@ pub(crate) async fn run(broker: Broker, mut clock: GuardedClock, mut stop: watch
 pub(crate) async fn enforce(broker: &Broker, now_ms: i64) {
     let mut looked_at = 0_usize;
     for topic in broker.topics().iter() {
-        if topic.config.retention_ms < 0 && topic.config.retention_bytes < 0 {
+        if !applies(&topic.config) {
             continue;
         }
         for (index, partition) in topic.partitions.iter().enumerate() {

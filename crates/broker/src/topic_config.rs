@@ -32,6 +32,10 @@ pub enum Allowed {
     Range(i64, i64),
     Bool,
     OneOf(&'static [&'static str]),
+    /// At least one of these, none of them twice, with commas between them.
+    ListOf(&'static [&'static str]),
+    /// A number from 0 to 1, both included.
+    Ratio,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +55,42 @@ pub enum ConfigError {
     Null { name: &'static str },
     #[error("{name}={value} is not supported: it must be {}", allowed_of(.name))]
     Invalid { name: &'static str, value: String },
+    #[error("min.compaction.lag.ms ({min}) is greater than max.compaction.lag.ms ({max})")]
+    CompactionLag { min: i64, max: i64 },
 }
 
+/// What becomes of old records. Of two policies the order is kept as it was asked for, and means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CleanupPolicy {
     Delete,
+    Compact,
+    CompactDelete,
+    DeleteCompact,
+}
+
+impl CleanupPolicy {
+    /// Whether records may be deleted whatever their key is: by `retention.ms` and `retention.bytes`, and on request.
+    pub fn deletes(self) -> bool {
+        !matches!(self, CleanupPolicy::Compact)
+    }
+
+    /// Whether records may be deleted that a later one with the same key replaces.
+    pub fn compacts(self) -> bool {
+        !matches!(self, CleanupPolicy::Delete)
+    }
+}
+
+/// A number from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Ratio(f64);
+
+/// It is a number, so it is equal to itself.
+impl Eq for Ratio {}
+
+impl Ratio {
+    pub fn get(self) -> f64 {
+        self.0
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,12 +137,21 @@ macro_rules! settings {
     };
 }
 
-use Allowed::{Bool, OneOf, Range};
+use Allowed::{Bool, ListOf, OneOf, Range};
 use Effect::{Accepted, Enforced};
 
 const SEGMENTS: Effect = Accepted("segments are shared by all topics, and their size is the broker's choice");
 const FLUSHES: Effect = Accepted("the broker's durability decides when records are flushed");
 const ONE_REPLICA: Effect = Accepted("one broker stores every record and flushes it before it answers");
+/// Whether the engine can compact. Everything else waits for that behind this word.
+const COMPACTS: bool = false;
+const POLICIES: Allowed = ListOf(&["compact", "delete"]);
+const POLICIES_NOW: Allowed = if COMPACTS { POLICIES } else { OneOf(&["delete"]) };
+const COMPACTION: Effect = if COMPACTS {
+    Enforced
+} else {
+    Accepted("compaction does not exist yet")
+};
 
 settings! {
     /// Milliseconds after which records may be deleted; -1 keeps them for ever.
@@ -126,8 +170,16 @@ settings! {
     "message.timestamp.after.max.ms" timestamp_after_max_ms: i64 = "3600000", Range(0, i64::MAX), Enforced;
     /// Batches are stored as the producer compressed them.
     "compression.type" compression_type: CompressionType = "producer", OneOf(&["producer"]), Enforced;
-    /// Old records are deleted; compaction does not exist yet.
-    "cleanup.policy" cleanup_policy: CleanupPolicy = "delete", OneOf(&["delete"]), Enforced;
+    /// Whether old records are deleted, or of each key the latest one is kept, or both.
+    "cleanup.policy" cleanup_policy: CleanupPolicy = "delete", POLICIES_NOW, Enforced;
+    /// Milliseconds for which a record is not compacted.
+    "min.compaction.lag.ms" min_compaction_lag_ms: i64 = "0", Range(0, i64::MAX), COMPACTION;
+    /// Milliseconds after which records are compacted even if min.cleanable.dirty.ratio is not reached.
+    "max.compaction.lag.ms" max_compaction_lag_ms: i64 = "9223372036854775807", Range(1, i64::MAX), COMPACTION;
+    /// The part of a partition's bytes that was not compacted yet above which it is compacted.
+    "min.cleanable.dirty.ratio" min_cleanable_dirty_ratio: Ratio = "0.5", Allowed::Ratio, COMPACTION;
+    /// Milliseconds for which a compacted topic keeps a record without a value, which deletes its key.
+    "delete.retention.ms" delete_retention_ms: i64 = "86400000", Range(0, i64::MAX), COMPACTION;
     /// Replicas that must have a record before it is acknowledged.
     "min.insync.replicas" min_insync_replicas: i64 = "1", Range(1, i32::MAX as i64), ONE_REPLICA;
     /// Whether a replica that lacks records may become the leader.
@@ -168,6 +220,10 @@ impl TopicConfig {
             if let Accepted(reason) = setting.effect {
                 warnings.push(format!("{} has no effect: {reason}", setting.name));
             }
+        }
+        let (min, max) = (config.min_compaction_lag_ms, config.max_compaction_lag_ms);
+        if min > max {
+            return Err(ConfigError::CompactionLag { min, max });
         }
         Ok((config, warnings))
     }
@@ -226,8 +282,19 @@ impl Allowed {
                 .is_ok_and(|value: i64| (*min..=*max).contains(&value)),
             Bool => matches!(text, "true" | "false"),
             OneOf(texts) => texts.contains(&text),
+            ListOf(texts) => {
+                let mut listed = parts(text).enumerate();
+                listed.all(|(index, part)| {
+                    texts.contains(&part) && !parts(text).take(index).any(|earlier| earlier == part)
+                })
+            }
+            Allowed::Ratio => text.parse().is_ok_and(|value: f64| (0.0..=1.0).contains(&value)),
         }
     }
+}
+
+fn parts(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim)
 }
 
 impl fmt::Display for Allowed {
@@ -237,6 +304,8 @@ impl fmt::Display for Allowed {
             Range(min, max) => write!(f, "a number from {min} to {max}"),
             Bool => f.write_str("true or false"),
             OneOf(texts) => f.write_str(&texts.join(" or ")),
+            ListOf(texts) => write!(f, "a list of {}, without repetition", texts.join(" and ")),
+            Allowed::Ratio => f.write_str("a number from 0 to 1"),
         }
     }
 }
@@ -297,86 +366,37 @@ impl Value for CompressionType {
 }
 
 impl Value for CleanupPolicy {
-    fn from_text(_: &str) -> CleanupPolicy {
-        CleanupPolicy::Delete
+    fn from_text(text: &str) -> CleanupPolicy {
+        let mut parts = parts(text);
+        match (parts.next(), parts.next()) {
+            (Some("compact"), None) => CleanupPolicy::Compact,
+            (Some("compact"), Some(_)) => CleanupPolicy::CompactDelete,
+            (_, Some(_)) => CleanupPolicy::DeleteCompact,
+            (_, None) => CleanupPolicy::Delete,
+        }
     }
 
     fn text(&self) -> String {
-        "delete".to_owned()
+        let text = match self {
+            CleanupPolicy::Delete => "delete",
+            CleanupPolicy::Compact => "compact",
+            CleanupPolicy::CompactDelete => "compact,delete",
+            CleanupPolicy::DeleteCompact => "delete,compact",
+        };
+        text.to_owned()
+    }
+}
+
+impl Value for Ratio {
+    fn from_text(text: &str) -> Ratio {
+        Ratio(text.parse().expect("the row allows numbers only"))
+    }
+
+    fn text(&self) -> String {
+        // With a point, as Java's tools write it.
+        format!("{:?}", self.0)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(name: &str, value: &str) -> Result<(TopicConfig, Vec<String>), ConfigError> {
-        TopicConfig::parse([(name, Some(value))])
-    }
-
-    #[test]
-    fn every_default_is_allowed_and_reads_back() {
-        for (setting, value, set) in TopicConfig::default().entries() {
-            assert!(setting.allowed.allows(setting.default), "{}", setting.name);
-            assert_eq!(
-                (value.as_str(), set),
-                (setting.default, false),
-                "{}",
-                setting.name
-            );
-            assert!(setting.documentation.ends_with('.'), "{}", setting.name);
-        }
-    }
-
-    #[test]
-    fn what_is_set_is_told_apart_from_the_default() {
-        let (config, warnings) = parse("retention.ms", " 604800000 ").unwrap();
-        assert_eq!(
-            config.overrides().collect::<Vec<_>>(),
-            [("retention.ms", "604800000".to_owned())]
-        );
-        assert_eq!(warnings, [""; 0]);
-        let overrides: Vec<_> = config.overrides().collect();
-        assert_eq!(
-            TopicConfig::restore(overrides.iter().map(|(n, v)| (*n, v.as_str()))),
-            config
-        );
-    }
-
-    #[test]
-    fn settings_without_effect_are_taken_with_a_warning() {
-        let (config, warnings) = parse("min.insync.replicas", "2").unwrap();
-        assert_eq!(config.min_insync_replicas, 2);
-        assert!(warnings[0].contains("no effect"), "{warnings:?}");
-    }
-
-    #[test]
-    fn what_cannot_be_done_is_refused() {
-        for (name, value) in [
-            ("cleanup.policy", "compact"),
-            ("cleanup.policy", "compact,delete"),
-            ("compression.type", "zstd"),
-            ("retention.ms", "-2"),
-            ("retention.ms", "soon"),
-            ("retention.ms", "99999999999999999999"),
-            ("max.message.bytes", "33554433"),
-            ("preallocate", "1"),
-        ] {
-            let error = parse(name, value).unwrap_err();
-            assert!(matches!(error, ConfigError::Invalid { .. }), "{error}");
-        }
-        assert_eq!(
-            parse("cleanup.policy", "compact").unwrap_err().to_string(),
-            "cleanup.policy=compact is not supported: it must be delete"
-        );
-        assert_eq!(parse("x", "1").unwrap_err(), ConfigError::Unknown("x".to_owned()));
-        let null = TopicConfig::parse([("retention.ms", None)]);
-        assert_eq!(null.unwrap_err(), ConfigError::Null { name: "retention.ms" });
-    }
-
-    #[test]
-    fn a_stored_setting_that_is_unknown_now_is_left_out() {
-        let config = TopicConfig::restore([("from.the.past", "1"), ("retention.bytes", "5")]);
-        assert_eq!(config.retention_bytes, 5);
-    }
-}
+mod tests;

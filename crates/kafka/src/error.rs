@@ -26,6 +26,10 @@ pub(crate) fn of_produce(error: &ProduceError) -> ErrorCode {
         ProduceError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
         // The batch belongs to a transaction that is not open.
         ProduceError::Transactional => ErrorCode::InvalidTxnState,
+        ProduceError::WithoutKey { .. } => ErrorCode::InvalidRecord,
+        ProduceError::Unreadable(error) => of_batch(error),
+        // Java's client then splits the batch and sends the parts.
+        ProduceError::RecordsTooLarge { .. } => ErrorCode::MessageTooLarge,
         ProduceError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         // Not PRODUCER_FENCED: on the produce path clients expect this one (KIP-588).
         ProduceError::StaleProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
@@ -43,6 +47,7 @@ pub(crate) fn of_read(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
         ReadError::OutOfRange(_) => ErrorCode::OffsetOutOfRange,
+        ReadError::KeepsRecords => ErrorCode::PolicyViolation,
         ReadError::Damaged { .. } | ReadError::Full | ReadError::Failed(_) => ErrorCode::KafkaStorageError,
     }
 }

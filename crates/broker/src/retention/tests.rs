@@ -1,4 +1,5 @@
 use super::*;
+use crate::CleanupPolicy;
 
 /// Extents of `(bytes, max timestamp)`, with ten offsets each from 100 on.
 fn extents(of: &[(u64, i64)]) -> Vec<ExtentUsage> {
@@ -34,6 +35,23 @@ fn an_extent_goes_when_its_newest_record_is_too_old() {
         (-5, None),
     ] {
         assert_eq!(trim_to(&extents, now, &config), expected, "at {now}");
+    }
+}
+
+#[test]
+fn a_topic_that_is_compacted_alone_is_left_to_compaction() {
+    for (policy, limit, expected) in [
+        (CleanupPolicy::Delete, "0", true),
+        (CleanupPolicy::Delete, "-1", false),
+        (CleanupPolicy::CompactDelete, "0", true),
+        (CleanupPolicy::DeleteCompact, "0", true),
+        (CleanupPolicy::Compact, "0", false),
+    ] {
+        for name in ["retention.ms", "retention.bytes"] {
+            let mut config = config(&[("retention.ms", "-1"), (name, limit)]);
+            config.cleanup_policy = policy;
+            assert_eq!(applies(&config), expected, "{policy:?}, {name}={limit}");
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 use firth_batch::{Batch, Compression};
-use firth_broker::{Appended, Commit, Topic};
+use firth_broker::{Appended, Commit, ProduceError, Topic};
 use firth_kafka_codec::{
-    ApiKey, ErrorCode, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
-    RequestHeader, TopicProduceData, TopicProduceResponse,
+    ApiKey, BatchIndexAndErrorMessage, ErrorCode, PartitionProduceData, PartitionProduceResponse,
+    ProduceRequest, ProduceResponse, RequestHeader, TopicProduceData, TopicProduceResponse,
 };
 use smallvec::SmallVec;
 
@@ -27,6 +27,8 @@ const ACKS_LEADER: i16 = 1;
 struct Refused {
     error_code: ErrorCode,
     reason: String,
+    /// The records that are the reason, if it is single ones.
+    record_errors: Vec<BatchIndexAndErrorMessage>,
 }
 
 impl Refused {
@@ -34,7 +36,25 @@ impl Refused {
         Refused {
             error_code,
             reason: reason.to_string(),
+            record_errors: Vec::new(),
         }
+    }
+
+    fn by_broker(error: &ProduceError, topic: &Topic, partition: i32) -> Refused {
+        let mut refused = Refused::new(error::of_produce(error), error);
+        if let ProduceError::WithoutKey { indexes, count: _ } = error {
+            let name = &topic.name;
+            // Kafka's own words, which people search for. All records share them.
+            let reason = message(&format_args!(
+                "Compacted topic cannot accept message without key in topic partition {name}-{partition}."
+            ));
+            let record_error = |batch_index: &i32| BatchIndexAndErrorMessage {
+                batch_index: *batch_index,
+                batch_index_error_message: reason.clone(),
+            };
+            refused.record_errors = indexes.iter().map(record_error).collect();
+        }
+        refused
     }
 }
 
@@ -80,7 +100,9 @@ pub(super) fn handle(
         return Ok(Parked { commits, reply });
     }
     match refused {
-        Some(Refused { error_code, reason }) => {
+        Some(Refused {
+            error_code, reason, ..
+        }) => {
             let reason = format!("{}: {reason}", error_code.name());
             Err(Closed::Unacknowledged { reason })
         }
@@ -136,11 +158,12 @@ impl Produce<'_> {
                     ..Default::default()
                 }
             }
-            Err(refused) => {
+            Err(mut refused) => {
                 let response = PartitionProduceResponse {
                     index,
                     error_code: refused.error_code,
                     base_offset: -1,
+                    record_errors: std::mem::take(&mut refused.record_errors),
                     error_message: message(&refused.reason),
                     ..Default::default()
                 };
@@ -164,7 +187,7 @@ impl Produce<'_> {
         let broker = &self.client.server.broker;
         broker
             .append(topic, data.index, batch)
-            .map_err(|error| Refused::new(error::of_produce(&error), error))
+            .map_err(|error| Refused::by_broker(&error, topic, data.index))
     }
 
     /// Exactly one batch of the current format, as of Produce 3 (KIP-98).
@@ -178,5 +201,43 @@ impl Produce<'_> {
             return Err(Refused::new(ErrorCode::UnsupportedCompressionType, reason));
         }
         Ok(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use firth_broker::{TopicConfig, TopicId};
+
+    use super::*;
+
+    #[test]
+    fn each_record_without_a_key_is_named_in_kafkas_words() {
+        let topic = Topic {
+            name: "orders".into(),
+            id: TopicId([7; 16]),
+            partitions: SmallVec::new(),
+            config: TopicConfig::default().into(),
+        };
+        let error = ProduceError::WithoutKey {
+            indexes: vec![1, 4],
+            count: 2,
+        };
+        let refused = Refused::by_broker(&error, &topic, 3);
+        assert_eq!(refused.error_code, ErrorCode::InvalidRecord);
+        let named: Vec<_> = refused
+            .record_errors
+            .iter()
+            .map(|record| {
+                (
+                    record.batch_index,
+                    record.batch_index_error_message.as_ref().unwrap().as_str(),
+                )
+            })
+            .collect();
+        let words = "Compacted topic cannot accept message without key in topic partition orders-3.";
+        assert_eq!(named, [(1, words), (4, words)]);
+
+        let refused = Refused::by_broker(&ProduceError::Full, &topic, 3);
+        assert!(refused.record_errors.is_empty());
     }
 }
