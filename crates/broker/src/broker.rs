@@ -113,55 +113,81 @@ impl Broker {
         self.shared.topics.read(|topics| topics.len())
     }
 
-    /// The topic, created with the defaults if it does not exist and the configuration allows that.
+    /// The topics of these names, in their order. Those that do not exist are created with the defaults, together, if the
+    /// configuration allows that.
     ///
     /// # Errors
     /// `UnknownTopic` if topics are not created automatically; else those of [`Broker::create_topic`] but `Exists`.
-    pub async fn topic_or_create(&self, name: &str) -> Result<Arc<Topic>, DefineError> {
-        if let Some(topic) = self.topic(name) {
-            return Ok(topic);
-        }
+    pub async fn topics_or_create(&self, names: &[&str]) -> Vec<Result<Arc<Topic>, DefineError>> {
+        let mut found: Vec<_> = names
+            .iter()
+            .map(|name| self.topic(name).ok_or(DefineError::UnknownTopic))
+            .collect();
         if !self.shared.config.auto_create_topics {
-            return Err(DefineError::UnknownTopic);
+            return found;
         }
-        match self
-            .create_topic(NewTopic {
-                name: name.to_owned(),
-                ..NewTopic::default()
-            })
-            .await
-        {
-            Ok(created) => Ok(created.topic),
-            // Someone else was faster; that it exists is only said when everybody can see it.
-            Err(DefineError::Exists(_)) => self.topic(name).ok_or(DefineError::UnknownTopic),
-            Err(error) => Err(error),
+        let missing: Vec<_> = found
+            .iter_mut()
+            .zip(names)
+            .filter(|(found, _)| found.is_err())
+            .collect();
+        let new = missing.iter().map(|(_, name)| NewTopic {
+            name: (**name).to_owned(),
+            ..NewTopic::default()
+        });
+        let created = self.create_topics(new.collect(), false).await;
+        for ((found, name), created) in missing.into_iter().zip(created) {
+            *found = match created {
+                Ok(created) => Ok(created.topic),
+                // Someone else was faster; that it exists is only said when everybody can see it.
+                Err(DefineError::Exists(_)) => self.topic(name).ok_or(DefineError::UnknownTopic),
+                Err(error) => Err(error),
+            };
         }
+        found
     }
 
     /// Creates a topic and the logs of its partitions, durably.
     pub async fn create_topic(&self, new: NewTopic) -> Result<Created, DefineError> {
+        let validate_only = false;
         self.define(|reply| Message::Create {
             new,
-            validate_only: false,
+            validate_only,
             reply,
         })
         .await
     }
 
-    /// Says what [`Broker::create_topic`] would, and creates nothing. The id and the logs of the topic that is
-    /// returned are not those that it would get.
-    pub async fn validate_topic(&self, new: NewTopic) -> Result<Created, DefineError> {
-        self.define(|reply| Message::Create {
-            new,
-            validate_only: true,
-            reply,
-        })
-        .await
+    /// As [`Broker::create_topic`] for each, but the topics share flushes. With `validate_only` nothing is created, and
+    /// the ids and the logs of the topics that are returned are not those that they would get.
+    pub async fn create_topics(
+        &self,
+        new: Vec<NewTopic>,
+        validate_only: bool,
+    ) -> Vec<Result<Created, DefineError>> {
+        let message = |new| {
+            move |reply| Message::Create {
+                new,
+                validate_only,
+                reply,
+            }
+        };
+        self.define_all(new.into_iter().map(message)).await
     }
 
     /// Deletes a topic with all its records, durably. Returns what was deleted.
     pub async fn delete_topic(&self, id: TopicId) -> Result<Arc<Topic>, DefineError> {
         Ok(self.define(|reply| Message::Delete { id, reply }).await?.topic)
+    }
+
+    /// As [`Broker::delete_topic`] for each, but the deletions share flushes.
+    pub async fn delete_topics(&self, ids: Vec<TopicId>) -> Vec<Result<Arc<Topic>, DefineError>> {
+        let message = |id| move |reply| Message::Delete { id, reply };
+        let deleted = self.define_all(ids.into_iter().map(message)).await;
+        deleted
+            .into_iter()
+            .map(|deleted| deleted.map(|deleted| deleted.topic))
+            .collect()
     }
 
     /// Replaces the configuration of a topic: what `configs` does not name gets its default.
@@ -238,15 +264,40 @@ impl Broker {
         Ok(Created { topic, warnings })
     }
 
-    /// Asks the owner of the definitions, who is gone once the broker is stopping.
+    /// Asks for all before it waits for the first, so that the owner decides them together. Results are in their order.
+    async fn define_all<M: FnOnce(oneshot::Sender<Defined>) -> Message>(
+        &self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Vec<Result<Created, DefineError>> {
+        let mut answers = Vec::new();
+        for message in messages {
+            answers.push(self.send(message).await);
+        }
+        let mut created = Vec::with_capacity(answers.len());
+        for answer in answers {
+            created.push(match answer {
+                Ok(answer) => match answer.await {
+                    Ok(defined) => defined.map(|(topic, warnings)| Created { topic, warnings }),
+                    Err(_) => Err(DefineError::Stopped),
+                },
+                Err(error) => Err(error),
+            });
+        }
+        created
+    }
+
     async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, DefineError> {
+        self.send(message).await?.await.map_err(|_| DefineError::Stopped)
+    }
+
+    /// Sends to the owner of the definitions, who is gone once the broker is stopping.
+    async fn send<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> Message,
+    ) -> Result<oneshot::Receiver<T>, DefineError> {
         let (reply, answer) = oneshot::channel();
-        self.shared
-            .definitions
-            .send(message(reply))
-            .await
-            .map_err(|_| DefineError::Stopped)?;
-        answer.await.map_err(|_| DefineError::Stopped)
+        let sent = self.shared.definitions.send(message(reply)).await;
+        sent.map(|()| answer).map_err(|_| DefineError::Stopped)
     }
 }
 

@@ -7,8 +7,8 @@ use firth_batch::{Batch, Builder, Compression};
 use firth_log::{Change, Engine, Frame, LogId, Options};
 
 use crate::{
-    At, Bounds, Broker, CleanupPolicy, Clock, ClusterId, Config, ConfigError, DefineError, Environment,
-    NewTopic, OffsetAndTimestamp, ProduceError, ReadError, Topic, TopicId, retention,
+    At, Bounds, Broker, CleanupPolicy, Clock, ClusterId, Config, ConfigError, Created, DefineError,
+    Environment, NewTopic, OffsetAndTimestamp, ProduceError, ReadError, Topic, TopicId, retention,
 };
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -247,11 +247,11 @@ async fn a_topic_that_is_asked_for_is_created_if_that_is_configured() {
         },
     )
     .await;
-    let topic = broker.topic_or_create("t").await.unwrap();
+    let topic = topic_or_create(&broker, "t").await.unwrap();
     assert_eq!(topic.partitions.len(), 4);
-    assert_eq!(broker.topic_or_create("t").await.unwrap().id, topic.id);
+    assert_eq!(topic_or_create(&broker, "t").await.unwrap().id, topic.id);
     assert!(matches!(
-        broker.topic_or_create("no good").await,
+        topic_or_create(&broker, "no good").await,
         Err(DefineError::InvalidName(_))
     ));
     broker.shutdown().await;
@@ -264,15 +264,51 @@ async fn a_topic_that_is_asked_for_is_created_if_that_is_configured() {
         },
     )
     .await;
-    assert_eq!(broker.topic_or_create("u").await, Err(DefineError::UnknownTopic));
-    assert_eq!(broker.topic_or_create("t").await.unwrap().id, topic.id);
+    assert_eq!(
+        topic_or_create(&broker, "u").await,
+        Err(DefineError::UnknownTopic)
+    );
+    assert_eq!(topic_or_create(&broker, "t").await.unwrap().id, topic.id);
+}
+
+async fn validate(broker: &Broker, new: NewTopic) -> Result<Created, DefineError> {
+    broker.create_topics(vec![new], true).await.remove(0)
+}
+
+async fn topic_or_create(broker: &Broker, name: &str) -> Result<Arc<Topic>, DefineError> {
+    broker.topics_or_create(&[name]).await.remove(0)
+}
+
+#[tokio::test]
+async fn topics_of_one_request_are_answered_in_their_order_and_share_flushes() {
+    let engine = engine();
+    let broker = open(&engine).await;
+    let mut names: Vec<String> = (0..2000).map(|nth| format!("t{nth}")).collect();
+    names[1000] = "t7".to_owned();
+    let all = names.iter().map(|name| new(name, 1, &[])).collect();
+    let created = broker.create_topics(all, false).await;
+    for (at, (name, created)) in names.iter().zip(&created).enumerate() {
+        match created {
+            Ok(created) => assert_eq!(*created.topic.name, **name),
+            Err(error) => assert_eq!((at, error), (1000, &DefineError::Exists("t7".to_owned()))),
+        }
+    }
+    let listed = broker.topics();
+    assert_eq!(listed.len(), 1999);
+    assert!(listed.is_sorted_by(|a, b| a.name < b.name));
+    assert!(Arc::ptr_eq(&listed, &broker.topics()), "nothing changed");
+    assert_eq!(open(&engine).await.topics(), listed);
+
+    let ids = listed.iter().map(|topic| topic.id).collect();
+    let deleted = broker.delete_topics(ids).await;
+    assert!(deleted.into_iter().map(Result::unwrap).eq(listed.iter().cloned()));
+    assert_eq!((broker.topics().len(), broker.topic_count()), (0, 0));
 }
 
 #[tokio::test]
 async fn validating_a_topic_creates_nothing() {
     let broker = open(&engine()).await;
-    let validated = broker
-        .validate_topic(new("t", 2, &[("min.insync.replicas", "2")]))
+    let validated = validate(&broker, new("t", 2, &[("min.insync.replicas", "2")]))
         .await
         .unwrap();
     assert_eq!(
@@ -280,9 +316,7 @@ async fn validating_a_topic_creates_nothing() {
         (2, 1)
     );
     assert_eq!(broker.topic_count(), 0);
-    let refused = broker
-        .validate_topic(new("t", 2, &[("cleanup.policy", "compact")]))
-        .await;
+    let refused = validate(&broker, new("t", 2, &[("cleanup.policy", "compact")])).await;
     assert!(matches!(
         refused,
         Err(DefineError::InvalidConfig(ConfigError::Invalid { .. }))

@@ -334,3 +334,28 @@ fn a_number_of_partitions_out_of_range_is_refused() {
     }
     assert!(definitions.check_new(&new, PARTITIONS_MAX).is_ok());
 }
+
+#[test]
+fn a_broker_has_so_many_partitions_and_no_more() {
+    let mut definitions = Definitions::default();
+    let request = |nth: u8, partitions| Request::CreateTopic {
+        new: NewTopic {
+            name: format!("t{nth}"),
+            ..NewTopic::default()
+        },
+        partitions,
+        id: TopicId([nth; 16]),
+        first_log: LogId(16),
+    };
+    for nth in 0..100 {
+        let (record, _) = definitions.handle(&request(nth, PARTITIONS_MAX)).unwrap();
+        definitions.replay(&record.unwrap());
+    }
+    let exist = PARTITIONS_TOTAL_MAX;
+    assert_eq!(
+        definitions.handle(&request(100, 1)).unwrap_err(),
+        DefineError::TooManyPartitions { exist }
+    );
+    definitions.replay(&Record::TopicDeleted { id: TopicId([7; 16]) });
+    assert!(definitions.handle(&request(100, PARTITIONS_MAX)).is_ok());
+}

@@ -1,4 +1,4 @@
-use firth_broker::{Created, DefineError, NewTopic};
+use firth_broker::{Created, NewTopic};
 use firth_kafka_codec::{
     ByteStr, CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfigs, CreatableTopicResult,
     CreateTopicsRequest, CreateTopicsResponse, ErrorCode, Uuid,
@@ -10,6 +10,9 @@ use crate::server::Client;
 
 /// "The broker's default".
 const DEFAULT: i16 = -1;
+/// Partitions that one request may create, in all of its topics together. Kafka's controller has the same limit, and
+/// answers with the same error.
+const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
 /// One broker that flushes has one copy of everything, whatever was asked for.
 const REPLICATION_FACTOR: i16 = 1;
 
@@ -18,46 +21,89 @@ const SOURCE_TOPIC: i8 = 1;
 const SOURCE_DEFAULT: i8 = 5;
 
 pub(super) async fn handle(client: &Client, request: CreateTopicsRequest) -> CreateTopicsResponse {
-    let mut topics = Vec::with_capacity(request.topics.len());
+    let validate_only = request.validate_only;
+    let total = partition_count(client, &request.topics);
+    let mut new = Vec::new();
+    let mut asked = Vec::with_capacity(request.topics.len());
     for (topic, is_repeated) in once(request.topics, |topic| topic.name.clone()) {
-        let name = topic.name.clone();
-        let created = if is_repeated {
-            Err((ErrorCode::InvalidRequest, message(&REPEATED)))
+        let refused = if is_repeated {
+            Some((ErrorCode::InvalidRequest, message(&REPEATED)))
+        } else if total > PARTITIONS_PER_REQUEST_MAX {
+            Some((ErrorCode::PolicyViolation, too_many(total)))
         } else {
-            create(client, topic, request.validate_only).await
+            new_topic(client, &topic).map(|topic| new.push(topic)).err()
         };
-        topics.push(match created {
-            Ok(created) => result(name, &created, request.validate_only),
-            Err((error_code, error_message)) => CreatableTopicResult {
-                name,
-                error_code,
-                error_message,
-                ..Default::default()
-            },
-        });
+        asked.push((topic, refused));
     }
+    let mut created = client
+        .server
+        .broker
+        .create_topics(new, validate_only)
+        .await
+        .into_iter();
+    let topics = asked.into_iter().map(|(topic, refused)| {
+        let created = match refused {
+            Some(refused) => Err(refused),
+            None => match created.next() {
+                Some(Ok(created)) => Ok(created),
+                Some(Err(error)) => Err((error::of_define(&error), message(&error))),
+                None => Err((ErrorCode::UnknownServerError, None)),
+            },
+        };
+        answer(topic, created, validate_only)
+    });
     CreateTopicsResponse {
-        topics,
+        topics: topics.collect(),
         ..Default::default()
     }
 }
 
 type Refused = (ErrorCode, Option<ByteStr>);
 
-async fn create(client: &Client, asked: CreatableTopic, validate_only: bool) -> Result<Created, Refused> {
-    let new = NewTopic {
+fn answer(
+    asked: CreatableTopic,
+    created: Result<Created, Refused>,
+    validate_only: bool,
+) -> CreatableTopicResult {
+    match created {
+        Ok(created) => {
+            warn(&asked, &created.warnings);
+            result(asked.name, &created, validate_only)
+        }
+        Err((error_code, error_message)) => CreatableTopicResult {
+            name: asked.name,
+            error_code,
+            error_message,
+            ..Default::default()
+        },
+    }
+}
+
+fn new_topic(client: &Client, asked: &CreatableTopic) -> Result<NewTopic, Refused> {
+    Ok(NewTopic {
         name: asked.name.as_str().to_owned(),
-        partitions: partitions(client, &asked)?,
-        configs: configs(&asked),
-    };
-    let broker = &client.server.broker;
-    let created = match validate_only {
-        true => broker.validate_topic(new).await,
-        false => broker.create_topic(new).await,
-    };
-    let created = created.map_err(|error: DefineError| (error::of_define(&error), message(&error)))?;
-    warn(&asked, &created.warnings);
-    Ok(created)
+        partitions: partitions(client, asked)?,
+        configs: configs(asked),
+    })
+}
+
+/// Partitions of all topics of a request together.
+fn partition_count(client: &Client, topics: &[CreatableTopic]) -> usize {
+    let default = client.server.broker.config().num_partitions;
+    topics.iter().fold(0, |sum: usize, topic| {
+        let partitions = match topic.num_partitions {
+            _ if !topic.assignments.is_empty() => topic.assignments.len(),
+            -1 => usize::try_from(default).unwrap_or(usize::MAX),
+            partitions => usize::try_from(partitions).unwrap_or(0),
+        };
+        sum.saturating_add(partitions)
+    })
+}
+
+fn too_many(total: usize) -> Option<ByteStr> {
+    message(&format!(
+        "the request asks for {total} partitions together, and may ask for {PARTITIONS_PER_REQUEST_MAX}"
+    ))
 }
 
 /// The number of partitions, if one was asked for, directly or by assigning replicas.

@@ -31,17 +31,29 @@ pub(super) async fn handle(
         let found = find(client, &asked);
         (asked, found)
     });
-    let mut responses = Vec::with_capacity(asked.len());
-    for ((asked, found), is_repeated) in once(asked, key) {
+    let asked: Vec<_> = once(asked, key)
+        .into_iter()
+        .map(|((asked, found), is_repeated)| match found {
+            _ if is_repeated => (asked, Err((ErrorCode::InvalidRequest, REPEATED))),
+            found => (asked, found),
+        })
+        .collect();
+    let found = asked.iter().filter_map(|(_, found)| found.as_ref().ok());
+    let ids = found.map(|topic| topic.id).collect();
+    let mut deleted = client.server.broker.delete_topics(ids).await.into_iter();
+    let responses = asked.into_iter().map(|(asked, found)| {
         let deleted = match found {
-            _ if is_repeated => Err((ErrorCode::InvalidRequest, REPEATED.to_owned())),
-            Ok(topic) => delete(client, &topic).await.map(|()| topic),
             Err((error_code, reason)) => Err((error_code, reason.to_owned())),
+            Ok(_) => match deleted.next() {
+                Some(Ok(topic)) => Ok(topic),
+                Some(Err(error)) => Err((error::of_define(&error), error.to_string())),
+                None => Err((ErrorCode::UnknownServerError, String::new())),
+            },
         };
-        responses.push(result(asked, deleted));
-    }
+        result(asked, deleted)
+    });
     DeleteTopicsResponse {
-        responses,
+        responses: responses.collect(),
         ..Default::default()
     }
 }
@@ -71,13 +83,6 @@ fn key((asked, found): &(DeleteTopicState, Found)) -> (Option<ByteStr>, Uuid) {
     match found {
         Ok(topic) => (None, Uuid(topic.id.0)),
         Err(_) => (asked.name.clone(), asked.topic_id),
-    }
-}
-
-async fn delete(client: &Client, topic: &Topic) -> Result<(), (ErrorCode, String)> {
-    match client.server.broker.delete_topic(topic.id).await {
-        Ok(_) => Ok(()),
-        Err(error) => Err((error::of_define(&error), error.to_string())),
     }
 }
 

@@ -6,7 +6,7 @@ use firth_kafka_codec::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic, Uuid,
 };
 
-use super::{Answer, LEADER_EPOCH};
+use super::{Answer, LEADER_EPOCH, once};
 use crate::error;
 use crate::server::Client;
 
@@ -29,11 +29,7 @@ pub(super) async fn handle(client: &Client, version: i16, request: MetadataReque
             .collect()
     } else {
         let asked = request.topics.unwrap_or_default();
-        let mut topics = Vec::with_capacity(asked.len());
-        for topic in asked {
-            topics.push(find(client, topic, request.allow_auto_topic_creation).await);
-        }
-        topics
+        find(client, asked, request.allow_auto_topic_creation).await
     };
     if request.include_topic_authorized_operations {
         for topic in topics
@@ -82,33 +78,48 @@ fn own_address(client: &Client) -> MetadataResponseBroker {
     }
 }
 
-async fn find(client: &Client, asked: MetadataRequestTopic, may_create: bool) -> MetadataResponseTopic {
+/// Each topic that is asked for, once. Those that are named and do not exist are created together.
+async fn find(
+    client: &Client,
+    asked: Vec<MetadataRequestTopic>,
+    may_create: bool,
+) -> Vec<MetadataResponseTopic> {
     let broker = &client.server.broker;
-    let MetadataRequestTopic { name, topic_id } = asked;
-    let failed = |name, topic_id, error_code| MetadataResponseTopic {
+    let asked = once(asked, |topic| (topic.name.clone(), topic.topic_id));
+    let names: Vec<&str> = asked.iter().filter_map(|(topic, _)| name_of(topic)).collect();
+    let named = if may_create {
+        broker.topics_or_create(&names).await
+    } else {
+        let named = names
+            .iter()
+            .map(|name| broker.topic(name).ok_or(DefineError::UnknownTopic));
+        named.collect()
+    };
+    let mut named = named.into_iter();
+    let answer = |(asked, _): (MetadataRequestTopic, bool)| match name_of(&asked).and_then(|_| named.next()) {
+        Some(Ok(topic)) => described(client, &topic),
+        Some(Err(error)) => failed(asked.name, Uuid::ZERO, error::of_define(&error)),
+        None if asked.topic_id.is_zero() => failed(asked.name, Uuid::ZERO, ErrorCode::InvalidRequest),
+        None => match broker.topic_by_id(TopicId(asked.topic_id.0)) {
+            Some(topic) => described(client, &topic),
+            None => failed(None, asked.topic_id, ErrorCode::UnknownTopicId),
+        },
+    };
+    asked.into_iter().map(answer).collect()
+}
+
+/// The name of a topic that is named and not identified.
+fn name_of(asked: &MetadataRequestTopic) -> Option<&str> {
+    let name = asked.name.as_ref().filter(|_| asked.topic_id.is_zero());
+    name.map(ByteStr::as_str)
+}
+
+fn failed(name: Option<ByteStr>, topic_id: Uuid, error_code: ErrorCode) -> MetadataResponseTopic {
+    MetadataResponseTopic {
         error_code,
         name,
         topic_id,
         ..Default::default()
-    };
-    let name = match name {
-        Some(name) if topic_id.is_zero() => name,
-        name if topic_id.is_zero() => return failed(name, topic_id, ErrorCode::InvalidRequest),
-        _ => {
-            return match broker.topic_by_id(TopicId(topic_id.0)) {
-                Some(topic) => described(client, &topic),
-                None => failed(None, topic_id, ErrorCode::UnknownTopicId),
-            };
-        }
-    };
-    let found = match broker.topic(&name) {
-        Some(topic) => Ok(topic),
-        None if may_create => broker.topic_or_create(&name).await,
-        None => Err(DefineError::UnknownTopic),
-    };
-    match found {
-        Ok(topic) => described(client, &topic),
-        Err(error) => failed(Some(name), Uuid::ZERO, error::of_define(&error)),
     }
 }
 
