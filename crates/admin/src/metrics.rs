@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use firth_broker::Broker;
 use firth_kafka::Metrics as KafkaMetrics;
+use firth_log::file::DiskUsage;
 use firth_log::{Durability, Stats};
 
 use crate::Admin;
@@ -33,6 +34,9 @@ pub(crate) fn render(admin: &Admin) -> String {
     );
     render_broker(&mut text, &admin.broker);
     render_engine(&mut text, &admin.broker.engine_stats());
+    if let Some(disk) = admin.engine.disk_usage() {
+        render_disk(&mut text, &disk);
+    }
     if let Some(kafka) = &admin.kafka {
         render_kafka(&mut text, kafka);
     }
@@ -145,6 +149,30 @@ fn render_engine(text: &mut Text, stats: &Stats) {
     text.gauge("firth_log_failed", "1 after a flush has failed.", stats.failed);
 }
 
+/// The alarm that is `firth_log_disk_full` belongs to this directory.
+fn render_disk(text: &mut Text, disk: &DiskUsage) {
+    for (name, help, value) in [
+        (
+            "firth_disk_total_bytes",
+            "Size of the file system that holds the data directory.",
+            disk.total_bytes,
+        ),
+        (
+            "firth_disk_free_bytes",
+            "Bytes of it that are free.",
+            disk.free_bytes,
+        ),
+        (
+            "firth_disk_needed_bytes",
+            "Bytes that have to be free for producers to be taken.",
+            disk.needed_bytes,
+        ),
+    ] {
+        let mut family = text.family(name, Kind::Gauge, help);
+        family.sample(&[("directory", &disk.directory)], value);
+    }
+}
+
 fn render_kafka(text: &mut Text, kafka: &KafkaMetrics) {
     text.gauge(
         "firth_kafka_connections",
@@ -245,18 +273,24 @@ impl Text {
 }
 
 impl Family<'_> {
-    /// Label values are our own words, which need no escape.
     fn sample(&mut self, labels: &[(&str, &str)], value: u64) {
         self.text.push_str(self.name);
         if !labels.is_empty() {
             let labels: Vec<_> = labels
                 .iter()
-                .map(|(name, value)| format!("{name}=\"{value}\""))
+                .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
                 .collect();
             let _ = write!(self.text, "{{{}}}", labels.join(","));
         }
         let _ = writeln!(self.text, " {value}");
     }
+}
+
+fn escaped(value: &str) -> String {
+    value
+        .replace('\\', r"\\")
+        .replace('"', r#"\""#)
+        .replace('\n', r"\n")
 }
 
 #[cfg(test)]
@@ -268,7 +302,7 @@ mod tests {
         let mut text = Text::default();
         text.counter("firth_a_total", "What a is.", 7);
         let mut family = text.family("firth_b", Kind::Gauge, "What b is.");
-        family.sample(&[("x", "1"), ("y", "z")], 0);
+        family.sample(&[("x", "1"), ("y", "z\n\"\\")], 0);
         family.sample(&[("x", "2"), ("y", "z")], u64::MAX);
         assert_eq!(
             text.text,
@@ -277,7 +311,7 @@ mod tests {
              firth_a_total 7\n\
              # HELP firth_b What b is.\n\
              # TYPE firth_b gauge\n\
-             firth_b{x=\"1\",y=\"z\"} 0\n\
+             firth_b{x=\"1\",y=\"z\\n\\\"\\\\\"} 0\n\
              firth_b{x=\"2\",y=\"z\"} 18446744073709551615\n"
         );
     }

@@ -7,7 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use firth_broker::Broker;
-use firth_log::Durability;
+use firth_log::{Durability, Engine};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -35,6 +35,7 @@ const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Admin {
     pub broker: Broker,
+    pub engine: Engine,
     pub health: Health,
     /// What the engine was opened with.
     pub durability: Durability,

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use crate::core::{Core, Disk, Publisher, SealSignal};
 use crate::environment::{Direct, Durability, Environment, Options};
 use crate::file::aligned::BufferPool;
-use crate::file::{ALIGNMENT, Storage};
+use crate::file::{ALIGNMENT, DiskUsage, Storage};
 use crate::frame::{
     Append, AppendError, Appended, Bounds, Change, ExtentUsage, Frame, Kind, LogId, Read, ReadError, Seek,
 };
@@ -239,6 +239,23 @@ impl Engine {
         self.core.counters.stats()
     }
 
+    /// The disk as it is now. `None` where everything is in memory, and where the system does not say.
+    pub fn disk_usage(&self) -> Option<DiskUsage> {
+        let disk = self.core.disk.as_ref()?;
+        let space = disk.storage.space().ok()?;
+        let is_full = !lock(&disk.full_for).is_empty();
+        Some(DiskUsage {
+            directory: disk.storage.place(),
+            total_bytes: space.total_bytes,
+            free_bytes: space.free_bytes,
+            needed_bytes: if is_full {
+                disk.enough_bytes()
+            } else {
+                disk.reserve_bytes
+            },
+        })
+    }
+
     /// Refuses further frames, makes what was taken durable, and ends the engine's threads. What a full disk has no space
     /// for is given up: nobody was told that it is durable.
     pub fn close(&self) {
@@ -423,16 +440,18 @@ fn spawn_threads(core: &Arc<Core>, sealer: Sealer, wal_mode: WalMode) -> Threads
     let scrub = Arc::new(scrub::Stop::default());
     if let Some(interval) = core.options.scrub_interval {
         let bytes_per_s = core.options.scrub_bytes_per_s;
-        let (pace, stop) = (scrub::Pace { interval, bytes_per_s }, scrub.clone());
+        let (pace, stop) = (
+            scrub::Pace {
+                interval,
+                bytes_per_s,
+            },
+            scrub.clone(),
+        );
         others.push(spawn(core, "scrub".into(), move |core| {
             scrub::run(core, core.disk(), pace, &stop)
         }));
     }
-    Threads {
-        lanes,
-        others,
-        scrub,
-    }
+    Threads { lanes, others, scrub }
 }
 
 /// A thread of the engine. If it panics, shared state may be half changed, so the process ends.

@@ -43,6 +43,16 @@ pub struct Space {
     pub free_bytes: u64,
 }
 
+/// A data directory's disk, and what producers have to leave of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskUsage {
+    pub directory: String,
+    pub total_bytes: u64,
+    pub free_bytes: u64,
+    /// So much has to be free for producers to be taken.
+    pub needed_bytes: u64,
+}
+
 /// One data directory.
 ///
 /// A created, renamed or removed name survives a power failure only after [`Storage::sync_dir`] of its directory.

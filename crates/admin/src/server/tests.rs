@@ -25,7 +25,7 @@ async fn start() -> Running {
         clock,
         random: Arc::new(|| [2; 16]),
     };
-    let broker = Broker::open(engine, Config::default(), environment)
+    let broker = Broker::open(engine.clone(), Config::default(), environment)
         .await
         .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -34,6 +34,7 @@ async fn start() -> Running {
     let health = Health::default();
     let admin = Admin {
         broker,
+        engine,
         health: health.clone(),
         durability: Durability::Os,
         kafka: None,

@@ -184,6 +184,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
     for listener in http {
         let admin = Admin {
             broker: broker.clone(),
+            engine: engine.clone(),
             health: health.clone(),
             kafka: metrics.clone(),
             durability: settings.durability.of_engine(),

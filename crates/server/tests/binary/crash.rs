@@ -10,14 +10,14 @@
 //! `FIRTH_SEED` repeats the decisions of a run; the moments are the machine's.
 
 mod checker;
-mod client;
+pub(crate) mod client;
 mod faults;
 mod idempotent;
 mod kill;
-mod load;
+pub(crate) mod load;
 mod points;
 mod proxy;
-mod random;
+pub(crate) mod random;
 mod record;
 mod strace;
 mod writer;

@@ -9,4 +9,6 @@ mod broker;
 mod commands;
 mod crash;
 mod doctor;
+mod full_disk;
+mod mount;
 mod serve;

@@ -82,6 +82,19 @@ impl Progress {
         self.changed.wait_while(state, unfinished).unwrap().acknowledged >= batches
     }
 
+    /// Waits until so many batches were refused, or no writer is left. Says whether they were.
+    pub(crate) fn wait_for_refusals(&self, batches: u64) -> bool {
+        let state = self.state.lock().unwrap();
+        let unfinished = |state: &mut State| state.refused < batches && state.running > 0;
+        self.changed.wait_while(state, unfinished).unwrap().refused >= batches
+    }
+
+    /// Waits until so many batches more were acknowledged. Says whether they were.
+    pub(crate) fn wait_for_more(&self, batches: u64) -> bool {
+        let acknowledged = self.state.lock().unwrap().acknowledged;
+        self.wait_for(acknowledged + batches)
+    }
+
     /// Asks the writers to come to an end.
     pub(crate) fn enough(&self) {
         self.state.lock().unwrap().enough = true;
@@ -125,6 +138,8 @@ impl Load {
             }
             let (checker, progress) = (&mut self.checker, &progress);
             scope.spawn(move || read_tail(checker, address, progress));
+            // Should it fail, the others come to an end all the same.
+            let _ended = EnoughAtEnd(progress);
             during(progress);
         });
         progress.refusals()
@@ -171,6 +186,17 @@ impl Load {
         let mut client = Client::connect(address).unwrap();
         self.checker.read_all(&mut client);
         self.checker.judge(&mut self.writers);
+    }
+}
+
+/// Lets everybody end where a test fails.
+struct EnoughAtEnd<'a>(&'a Progress);
+
+impl Drop for EnoughAtEnd<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.enough();
+        }
     }
 }
 
