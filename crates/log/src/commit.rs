@@ -35,6 +35,10 @@ impl Fate {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    pub(crate) fn is_durable(&self) -> bool {
+        self.result() == Some(Ok(()))
+    }
+
     fn result(&self) -> Option<Result<(), Failed>> {
         match self.state.load(Ordering::Acquire) {
             PENDING => None,
@@ -70,9 +74,7 @@ impl Commit {
     }
 
     pub fn is_durable(&self) -> bool {
-        self.fate
-            .as_ref()
-            .is_none_or(|fate| fate.result() == Some(Ok(())))
+        self.fate.as_ref().is_none_or(|fate| fate.is_durable())
     }
 
     /// Waits on a thread that has no runtime.

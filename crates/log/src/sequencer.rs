@@ -31,6 +31,8 @@ const SECOND_LANE_ITEMS_BUSY: usize = 16;
 pub(crate) struct Sequencer {
     heads: IdMap<LogId, Head>,
     gathering: VecDeque<Gathering>,
+    /// The fates of blocks that are not known to be durable, by LSN.
+    fates: VecDeque<(u64, Arc<Fate>)>,
     /// At most [`BLOCK_BYTES_TARGET`].
     block_bytes: usize,
     next_lsn: u64,
@@ -70,8 +72,8 @@ pub(crate) struct Head {
     pub(crate) start: i64,
     pub(crate) next_offset: i64,
     pub(crate) producers: Producers,
-    /// The latest block with a batch of this log, and its fate; a duplicate waits for it.
-    latest: Option<(u64, Arc<Fate>)>,
+    /// The latest block with a batch of this log, if it was written since the start; a duplicate waits for it.
+    latest_lsn: u64,
 }
 
 impl Head {
@@ -89,7 +91,7 @@ impl Head {
             start,
             next_offset,
             producers,
-            latest: None,
+            latest_lsn: 0,
         }
     }
 }
@@ -118,6 +120,7 @@ impl Sequencer {
         Sequencer {
             heads: IdMap::default(),
             gathering: VecDeque::new(),
+            fates: VecDeque::new(),
             // The directory of a block of small batches takes nearly as much as these.
             block_bytes: BLOCK_BYTES_TARGET.min(wal_file_bytes as usize / 2),
             next_lsn,
@@ -315,7 +318,12 @@ impl Sequencer {
             gathering.items.is_empty() || gathering.bytes + frame_bytes <= self.block_bytes
         };
         if !self.gathering.back().is_some_and(room) {
-            self.gathering.push_back(Gathering::new(self.next_lsn));
+            while self.fates.front().is_some_and(|(_, fate)| fate.is_durable()) {
+                self.fates.pop_front();
+            }
+            let gathering = Gathering::new(self.next_lsn);
+            self.fates.push_back((gathering.lsn, gathering.fate.clone()));
+            self.gathering.push_back(gathering);
             self.next_lsn += 1;
         }
     }
@@ -350,7 +358,7 @@ impl Sequencer {
             .gathering
             .back_mut()
             .expect("a block was opened for the frame");
-        head.latest = Some((gathering.lsn, gathering.fate.clone()));
+        head.latest_lsn = gathering.lsn;
         fates.own = Some(gathering.fate.clone());
         gathering.bytes += item.batch.len();
         gathering.items.push(item);
@@ -360,7 +368,9 @@ impl Sequencer {
     /// Answers a batch that is in its producer's window already.
     fn original(&self, log: LogId, original: Sequenced, fates: &mut Fates) -> Placed {
         let head = &self.heads[&log];
-        if let Some((lsn, fate)) = &head.latest {
+        // A block that is not here is durable.
+        let at = self.fates.binary_search_by_key(&head.latest_lsn, |(lsn, _)| *lsn);
+        if let Some((lsn, fate)) = at.ok().and_then(|at| self.fates.get(at)) {
             fates.wait_for_original(*lsn, fate);
         }
         Placed {
