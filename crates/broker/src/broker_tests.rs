@@ -306,6 +306,26 @@ async fn topics_of_one_request_are_answered_in_their_order_and_share_flushes() {
 }
 
 #[tokio::test]
+async fn topics_that_could_not_be_stored_were_never_there() {
+    let engine = engine();
+    let broker = open(&engine).await;
+    create(&broker, "before", &[]).await;
+    engine.close();
+    let all = ["a", "b.c", "a", "b_c", "before"].map(|name| new(name, 1, &[]));
+    let refused = broker.create_topics(all.into(), false).await;
+    // What was decided about one may rest on another.
+    for refused in refused {
+        assert_eq!(refused.map(|_| ()), Err(DefineError::Stopped));
+    }
+    assert_eq!(broker.topic_count(), 1);
+    let checked = broker
+        .create_topics(vec![new("b_c", 1, &[])], true)
+        .await
+        .remove(0);
+    assert_eq!(&*checked.unwrap().topic.name, "b_c");
+}
+
+#[tokio::test]
 async fn validating_a_topic_creates_nothing() {
     let broker = open(&engine()).await;
     let validated = validate(&broker, new("t", 2, &[("min.insync.replicas", "2")]))

@@ -10,6 +10,7 @@ mod reconcile;
 pub(crate) mod record;
 pub(crate) mod replay;
 mod shared_configs;
+mod snapshot;
 
 pub(crate) use record::{Configs, DecodeError, Entry, Record, VERSION};
 

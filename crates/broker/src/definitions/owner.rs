@@ -19,10 +19,8 @@ use crate::{ClusterId, DefineError, Environment, Topic, TopicId};
 pub(crate) const REQUESTS_MAX: usize = 1024;
 /// Requests that share a flush.
 const ROUND_MAX: usize = 256;
-/// Bytes of records after which a snapshot is due, whatever its size.
-const SNAPSHOT_AFTER_BYTES: usize = 1024 * 1024;
-/// Bytes of one batch of a snapshot.
-const SNAPSHOT_BATCH_BYTES: usize = 1024 * 1024;
+/// Logs whose creation shares a frame, unless one topic alone has more.
+const FRAME_LOGS_MAX: usize = 10_000;
 
 /// The answer to a definition: the topic as it is now, or was when it was deleted.
 pub(crate) type Defined = Result<(Arc<Topic>, Vec<String>), DefineError>;
@@ -72,6 +70,17 @@ pub(super) struct Round {
     pub(super) commit: Option<Commit>,
     changes: Vec<TopicChange>,
     answers: Vec<Answer>,
+    /// Topics that are decided and not appended yet: they share a frame.
+    creating: Vec<Creating>,
+    creating_logs: usize,
+    /// How many answers do not rest on them.
+    answers_before: usize,
+}
+
+struct Creating {
+    value: Vec<u8>,
+    changes: Vec<Change>,
+    topic: Arc<Topic>,
 }
 
 pub(super) enum Answer {
@@ -148,6 +157,9 @@ impl Owner {
     }
 
     fn handle(&mut self, message: Message, round: &mut Round) {
+        if !matches!(message, Message::Create { .. }) {
+            self.append_created(round);
+        }
         match message {
             Message::Create {
                 new,
@@ -234,19 +246,78 @@ impl Owner {
         if let Some(record) = record {
             let changes = self.log_changes(&record);
             let value = Entry::Record(record.clone()).encode();
+            if let Record::TopicCreated { .. } = record {
+                let change = self.definitions.replay(&record);
+                if let Some(TopicChange::Put(topic)) = change {
+                    self.create_together(value, changes, topic, round);
+                }
+                return Ok(response);
+            }
             self.position.bytes_since_snapshot += value.len();
             round.commit = Some(self.append(batch_of([value]), changes)?.1);
             round.changes.extend(self.definitions.replay(&record));
-            match record {
-                Record::TopicCreated { .. } => add(&self.counting.topics_created, 1),
-                Record::TopicDeleted { .. } => add(&self.counting.topics_deleted, 1),
-                Record::TopicConfigured { .. }
-                | Record::ProducerIdsReserved { .. }
-                | Record::ClusterCreated { .. }
-                | Record::TimeKnown { .. } => {}
+            if let Record::TopicDeleted { .. } = record {
+                add(&self.counting.topics_deleted, 1);
             }
         }
         Ok(response)
+    }
+
+    fn create_together(
+        &mut self,
+        value: Vec<u8>,
+        changes: Vec<Change>,
+        topic: Arc<Topic>,
+        round: &mut Round,
+    ) {
+        let logs = changes.len();
+        if round.creating_logs + logs > FRAME_LOGS_MAX {
+            self.append_created(round);
+        }
+        if round.creating.is_empty() {
+            round.answers_before = round.answers.len();
+        }
+        round.creating_logs += logs;
+        round.creating.push(Creating {
+            value,
+            changes,
+            topic,
+        });
+    }
+
+    /// Appends the topics that were decided, in one frame: each alone would be a batch of its own in two logs. If that
+    /// fails they were never there, and whoever asked since the first of them is refused.
+    fn append_created(&mut self, round: &mut Round) {
+        let creating = std::mem::take(&mut round.creating);
+        round.creating_logs = 0;
+        if creating.is_empty() {
+            return;
+        }
+        let (mut values, mut changes, mut topics) = (Vec::new(), Vec::new(), Vec::new());
+        for mut creating in creating {
+            values.push(creating.value);
+            changes.append(&mut creating.changes);
+            topics.push(creating.topic);
+        }
+        let bytes: usize = values.iter().map(Vec::len).sum();
+        match self.append(batch_of(values), changes) {
+            Ok((_, commit)) => {
+                self.position.bytes_since_snapshot += bytes;
+                round.commit = Some(commit);
+                add(&self.counting.topics_created, topics.len() as u64);
+                round.changes.extend(topics.into_iter().map(TopicChange::Put));
+            }
+            Err(error) => {
+                for topic in topics {
+                    self.definitions.replay(&Record::TopicDeleted { id: topic.id });
+                }
+                for answer in round.answers.iter_mut().skip(round.answers_before) {
+                    if let Answer::Defined(_, defined) = answer {
+                        *defined = Err(error.clone());
+                    }
+                }
+            }
+        }
     }
 
     fn log_changes(&self, record: &Record) -> Vec<Change> {
@@ -281,7 +352,7 @@ impl Owner {
         }
     }
 
-    fn append(&self, batch: Batch, changes: Vec<Change>) -> Result<(i64, Commit), DefineError> {
+    pub(super) fn append(&self, batch: Batch, changes: Vec<Change>) -> Result<(i64, Commit), DefineError> {
         let append = Append {
             log: LogId::DEFINITIONS,
             batch,
@@ -302,7 +373,8 @@ impl Owner {
     }
 
     /// Waits until the round is durable, shows its changes to everybody, and only then answers.
-    pub(super) async fn finish(&mut self, round: Round) -> Result<(), DefineError> {
+    pub(super) async fn finish(&mut self, mut round: Round) -> Result<(), DefineError> {
+        self.append_created(&mut round);
         if let Some(commit) = round.commit {
             commit.await.map_err(|_| DefineError::Stopped)?;
         }
@@ -322,66 +394,9 @@ impl Owner {
         }
         Ok(())
     }
-
-    async fn snapshot_if_due(&mut self) -> Result<(), DefineError> {
-        let since = self.position.bytes_since_snapshot;
-        let due = self.snapshot_refused_at + SNAPSHOT_AFTER_BYTES.max(2 * self.position.snapshot_bytes);
-        if since < due {
-            return Ok(());
-        }
-        match self.snapshot().await {
-            Err(DefineError::Full) => {
-                self.snapshot_refused_at = since;
-                Ok(())
-            }
-            done => done,
-        }
-    }
-
-    /// Writes a snapshot, and trims the log to the one before it: should this one be damaged, that one and what
-    /// follows it still say everything.
-    async fn snapshot(&mut self) -> Result<(), DefineError> {
-        // The begin and the end have batches of their own, so that damage between them is known to be there.
-        let (begun_at, _) = self.append(batch_of([Entry::SnapshotBegun.encode()]), Vec::new())?;
-        let (mut records, mut bytes) = (0, 0);
-        let mut builder = Builder::new(Compression::None);
-        for record in self.definitions.snapshot() {
-            let value = Entry::OfSnapshot(record).encode();
-            if !builder.is_empty() && builder.len() + value.len() > SNAPSHOT_BATCH_BYTES {
-                let full = std::mem::replace(&mut builder, Builder::new(Compression::None));
-                self.append(full.build(), Vec::new())?;
-            }
-            push(&mut builder, &value);
-            records += 1;
-            bytes += value.len();
-        }
-        self.append(builder.build(), Vec::new())?;
-        let (_, commit) = self.append(batch_of([Entry::SnapshotEnded { records }.encode()]), Vec::new())?;
-        commit.await.map_err(|_| DefineError::Stopped)?;
-
-        let previous = self.position.snapshot.replace(begun_at);
-        self.position.snapshot_bytes = bytes;
-        self.position.bytes_since_snapshot = 0;
-        self.snapshot_refused_at = 0;
-        if let Some(to) = previous {
-            let trim = Change::Trim {
-                log: LogId::DEFINITIONS,
-                to,
-            };
-            if let Err(error) = self.engine.append(Frame {
-                changes: vec![trim],
-                ..Frame::default()
-            }) {
-                // The next snapshot trims this one's share as well.
-                tracing::warn!(%error, "the definitions log could not be trimmed");
-            }
-        }
-        tracing::debug!(begun_at, records, bytes, "definitions snapshotted");
-        Ok(())
-    }
 }
 
-fn batch_of(values: impl IntoIterator<Item = Vec<u8>>) -> Batch {
+pub(super) fn batch_of(values: impl IntoIterator<Item = Vec<u8>>) -> Batch {
     let mut builder = Builder::new(Compression::None);
     for value in values {
         push(&mut builder, &value);
@@ -389,6 +404,6 @@ fn batch_of(values: impl IntoIterator<Item = Vec<u8>>) -> Batch {
     builder.build()
 }
 
-fn push(builder: &mut Builder, value: &[u8]) {
+pub(super) fn push(builder: &mut Builder, value: &[u8]) {
     builder.push(firth_batch::NO_TIMESTAMP, None, Some(value), &[]);
 }
