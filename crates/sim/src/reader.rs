@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use firth_batch::{Batch, Batches};
 use firth_log::file::recorder::Recorder;
-use firth_log::{Bounds, Engine, LogId, Read, ReadError, simulation};
+use firth_log::{Bounds, Engine, LogId, Read, ReadError, Seek, simulation};
 
 use crate::explore::wait;
 use crate::model::{FrameId, Model};
@@ -68,6 +68,9 @@ impl Reader {
         if bounds.start == bounds.end {
             return;
         }
+        if self.random.below(8) == 0 {
+            return self.find(log, bounds);
+        }
         let from = bounds.start + self.random.below((bounds.end - bounds.start) as u64) as i64;
         let bytes = [1, 5000, 100_000][self.random.below(3) as usize];
         match wait(self.engine.read(log, from, bytes)) {
@@ -76,6 +79,34 @@ impl Reader {
             // It was deleted, or the disk fails.
             Err(ReadError::UnknownLog(_) | ReadError::Io(_)) => {}
             Err(error) => panic!("log {}: reading offset {from} of {bounds:?}: {error}", log.0),
+        }
+    }
+
+    /// All records have the same time, so that the first batch is the one that is found.
+    fn find(&mut self, log: LogId, before: Bounds) {
+        let seek = [Seek::MaxTimestamp, Seek::Timestamp(0)][self.random.below(2) as usize];
+        match wait(self.engine.find(log, seek)) {
+            Ok(Some(batch)) => {
+                let header = Batch::stored(batch.clone())
+                    .unwrap_or_else(|error| panic!("log {}: what {seek:?} finds: {error}", log.0));
+                let (base_offset, next_offset) = (header.header().base_offset, header.header().next_offset());
+                assert!(
+                    next_offset > before.start,
+                    "log {}: {base_offset} was trimmed",
+                    log.0
+                );
+                self.note(log, base_offset, &batch);
+            }
+            Ok(None) => {
+                let now = self.engine.bounds(log);
+                assert!(
+                    now.is_none_or(|now| now.start >= before.end),
+                    "log {}: {seek:?} finds nothing in {now:?}",
+                    log.0
+                );
+            }
+            Err(ReadError::UnknownLog(_) | ReadError::Io(_)) => {}
+            Err(error) => panic!("log {}: {seek:?} of {before:?}: {error}", log.0),
         }
     }
 

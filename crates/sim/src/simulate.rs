@@ -8,8 +8,9 @@
 //! ```
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use firth_log::file::recorder::{All, Chooser, Image, Journal, Nothing, Recorder, Seeded};
 use firth_log::{Direct, Durability, Engine, Environment, Options, simulation};
@@ -67,12 +68,22 @@ impl std::fmt::Display for Broken {
 
 /// Runs what follows from the seed. The same seed gives the same outcome, byte by byte.
 pub fn simulate(seed: u64) -> Result<Outcome, Broken> {
-    let broken = |what| Broken { seed, what };
+    // Known of a run that panicked too.
+    let plan = Arc::new(Mutex::new(String::new()));
+    let broken = |what: String| {
+        let plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
+        Broken {
+            seed,
+            what: format!("{what}\n{plan}"),
+        }
+    };
+    let told = plan.clone();
     let main = move || {
         let mut run = Run {
             random: Random::new(seed),
             digest: DefaultHasher::new(),
             outcome: Outcome::default(),
+            plan: told,
         };
         run.live_and_die().map(|()| run.outcome)
     };
@@ -94,6 +105,7 @@ struct Run {
     random: Random,
     digest: DefaultHasher,
     outcome: Outcome,
+    plan: Arc<Mutex<String>>,
 }
 
 /// What is drawn for one life.
@@ -112,10 +124,8 @@ impl Run {
         let (mut image, mut model) = (Image::default(), Model::default());
         for life in 0..1 + self.random.below(3) {
             let plan = self.plan();
-            let told = format!("life {life}, {plan:?}");
-            (image, model) = self
-                .live(&plan, image, model)
-                .map_err(|what| format!("{what}\n{told}"))?;
+            *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = format!("life {life}, {plan:?}");
+            (image, model) = self.live(&plan, image, model)?;
             self.outcome.lives += 1;
         }
         image.digest().hash(&mut self.digest);
@@ -125,6 +135,7 @@ impl Run {
 
     fn plan(&mut self) -> Life {
         let random = &mut self.random;
+        let is_stormy = random.below(2) == 0;
         let mut one_of = |choices: &[u64]| choices[random.below(choices.len() as u64) as usize];
         let options = Options {
             direct: [Direct::Always, Direct::Never][one_of(&[0, 1]) as usize],
@@ -136,12 +147,18 @@ impl Run {
             wal_file_bytes: 64 * KIB,
             segment_bytes: one_of(&[4, 8, 16, 32]) * KIB,
             cache_bytes: (one_of(&[0, 8, 32, 256]) * KIB) as usize,
+            // What the disk refuses to read in a storm would be damage to the scrub, and would be so afterwards.
+            scrub_interval: match one_of(&[0, 0, 100, 10_000]) {
+                0 => None,
+                _ if is_stormy => None,
+                interval_ms => Some(Duration::from_millis(interval_ms)),
+            },
             ..Options::default()
         };
         let batch_bytes = one_of(&[300, 1000, 4000, 20_000]);
         let scale = Scale {
             producers: one_of(&[1, 2, 3, 4]),
-            steps: one_of(&[3, 10, 20, 40]) as usize,
+            steps: one_of(&[3, 10, 20, 40, 40, 100]) as usize,
             in_flight: one_of(&[0, 1, 3, 10]) as usize,
             batch_bytes: 50..batch_bytes,
             readers: one_of(&[0, 1, 2]),
@@ -150,7 +167,7 @@ impl Run {
             options,
             scale,
             seed: self.random.draw(),
-            is_stormy: self.random.below(2) == 0,
+            is_stormy,
             opens_with_fault: self.random.below(8) == 0,
         }
     }

@@ -52,14 +52,14 @@ impl Weather {
     pub(crate) fn run(mut self, done: &AtomicBool) {
         while !done.load(Ordering::Relaxed) {
             self.pass(200);
-            match self.random.below(8) {
-                0 => {
+            match self.random.below(10) {
+                0..3 => {
                     let fault = any_fault(&mut self.random);
                     self.recorder.fail(fault);
                     self.pass(2000);
                 }
-                1..4 => self.fill(),
-                4..7 => {
+                3..6 => self.fill(),
+                6..9 => {
                     let path = ["", "wal/", "segments/", "catalog"][self.random.below(4) as usize];
                     let latency = Duration::from_millis(self.random.below(400));
                     self.recorder.slow(path, latency);

@@ -74,9 +74,9 @@ struct State {
 enum Policy {
     /// Each alike, but that the one that runs may go on with a chance of its own.
     Uniform { stays_of_256: u64 },
-    /// The one of the highest priority, until at some steps the one that runs gets the lowest: finds what takes a few
-    /// unlikely turns in an order (probabilistic concurrency testing).
-    Priorities { changes: Vec<u64>, lowest: i64 },
+    /// The one of the highest priority, until at one in so many steps the one that runs gets the lowest: finds what
+    /// takes a few unlikely turns in an order (after probabilistic concurrency testing).
+    Priorities { change_one_in: u64, lowest: i64 },
 }
 
 struct Thread {
@@ -124,7 +124,7 @@ impl Scheduler {
                 stays_of_256: [0, 128, 230][random.below(3) as usize],
             },
             _ => Policy::Priorities {
-                changes: (0..random.below(12)).map(|_| random.below(20_000)).collect(),
+                change_one_in: [50, 500, 5_000][random.below(3) as usize],
                 lowest: 0,
             },
         };
@@ -344,8 +344,11 @@ impl State {
             self.last_steps.pop_front();
         }
         self.last_steps.push_back((self.running, at));
-        if let Policy::Priorities { changes, lowest } = &mut self.policy
-            && changes.contains(&self.steps)
+        if let Policy::Priorities {
+            change_one_in,
+            lowest,
+        } = &mut self.policy
+            && self.random.below(*change_one_in) == 0
         {
             *lowest -= 1;
             self.threads[self.running].priority = *lowest;
