@@ -52,6 +52,7 @@ mod stored;
 mod sync;
 mod view;
 mod wal;
+mod wal_slices;
 
 pub use commit::{Commit, Failed};
 pub use engine::Engine;

@@ -13,6 +13,7 @@ use crate::segment::{self, Segment};
 use crate::stored::{Place, Slice};
 use crate::sync::run_blocking;
 use crate::view::{Located, SealedExtent, Source, TailExtent, View};
+use crate::wal_slices::WalSlices;
 
 /// Reads that go to the disk at once; what is over this waits its turn, so that readers of old data leave the disk to
 /// producers.
@@ -178,8 +179,8 @@ async fn from_disk(
         match fetch {
             // None of these slices begins behind a hole.
             Fetch::Wal(slices) => {
-                for (place, extent) in slices {
-                    let slice = match read_wal(&task_core, &view, &place, &extent) {
+                for (extent, slice) in WalSlices::new(slices) {
+                    let slice = match checked(&task_core, &view, &extent, slice) {
                         // What precedes it is served, and the next read reports it.
                         Err(ReadError::Damaged { .. }) if found.bytes > 0 => break,
                         slice => slice?,
@@ -233,9 +234,13 @@ async fn blocking<T: Send + 'static>(
     .await
 }
 
-fn read_wal(core: &Core, view: &View, place: &Place, extent: &TailExtent) -> Result<Bytes, ReadError> {
-    let slice = place.read(extent.position, extent.length, extent.crc)?;
-    slice.ok_or_else(|| {
+fn checked(
+    core: &Core,
+    view: &View,
+    extent: &TailExtent,
+    slice: std::io::Result<Option<Bytes>>,
+) -> Result<Bytes, ReadError> {
+    slice?.ok_or_else(|| {
         damaged(
             core,
             view,

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use firth_batch::crc32c;
 
 use crate::block::Entry;
 use crate::file::Storage;
@@ -134,15 +133,5 @@ impl StoredBlock {
 
     pub(crate) fn forget_place(&self) {
         lock(&self.held).place = None;
-    }
-}
-
-impl Place {
-    /// Reads a slice of the block from the WAL; `None` where its checksum is wrong. Blocks the thread.
-    pub(crate) fn read(&self, position: u32, length: u32, crc: u32) -> io::Result<Option<Bytes>> {
-        let slice = self
-            .file
-            .read(self.position + u64::from(position), length as usize)?;
-        Ok((crc32c(&slice) == crc).then_some(slice))
     }
 }

@@ -249,3 +249,41 @@ fn frames_of_all_sizes_beside_each_other_never_wait_for_ever() {
         engine.close();
     }
 }
+
+/// After a start all blocks are on the disk alone. Small slices in many blocks are read together, from several files and
+/// around what is large.
+#[test]
+fn a_log_that_was_written_a_little_at_a_time_is_read_from_the_wal_as_it_was_written() {
+    let options = Options {
+        wal_bytes_max: Some(8 * 1024 * 1024),
+        wal_file_bytes: 512 * 1024,
+        ..Options::default()
+    };
+    let recorder = Recorder::new();
+    let engine = open(&recorder, options.clone());
+    let (log, other) = (create(&engine), create(&engine));
+    let lengths: Vec<usize> = (0..300)
+        .map(|nth| match nth % 50 {
+            7 => 70_000,
+            _ => nth % 20,
+        })
+        .collect();
+    for (number, length) in lengths.iter().enumerate() {
+        append(&engine, log, number, *length).wait().unwrap();
+        if number % 3 == 0 {
+            append(&engine, other, number / 3, number * 40).wait().unwrap();
+        }
+    }
+    engine.close();
+    let engine = open(&recorder, options);
+    runtime().block_on(async {
+        let whole = engine.read(log, 0, 16 * 1024 * 1024).await.unwrap();
+        assert_eq!(numbers(&whole.slices), (0..300).collect::<Vec<_>>());
+        let middle = engine.read(log, 123, 100_000).await.unwrap();
+        assert_eq!(numbers(&middle.slices)[..30], (123..153).collect::<Vec<_>>());
+        check(&engine, log, &lengths).await;
+        let others: Vec<usize> = (0..100).map(|nth| nth * 120).collect();
+        check(&engine, other, &others).await;
+    });
+    engine.close();
+}
