@@ -7,16 +7,19 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// The largest step of one reservation; larger ones are taken in steps.
 const STEP_BYTES_MAX: usize = 1 << 30;
+/// As much of one batch is opened, however much memory there is.
+const OPENED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A handle to the budget; clones share it.
 #[derive(Clone, Debug)]
 pub struct Memory {
     budget: Arc<Semaphore>,
     overdraft: Arc<Semaphore>,
+    searching: Arc<Semaphore>,
     bytes: usize,
 }
 
@@ -36,8 +39,21 @@ impl Memory {
         Memory {
             budget: Arc::new(Semaphore::new(bytes)),
             overdraft: Arc::new(Semaphore::new(1)),
+            searching: Arc::new(Semaphore::new(1)),
             bytes,
         }
+    }
+
+    /// Waits for its turn to look into a batch, which takes memory beyond the budget: at most for the batch, and for
+    /// [`Memory::opened_bytes_max`] of its records.
+    pub(crate) async fn search(&self) -> SemaphorePermit<'_> {
+        let turn = self.searching.acquire().await;
+        turn.expect("the semaphore is never closed")
+    }
+
+    /// Bytes that one batch may decompress to.
+    pub(crate) fn opened_bytes_max(&self) -> usize {
+        OPENED_BYTES_MAX.min(self.bytes)
     }
 
     /// The whole budget, in bytes.

@@ -7,8 +7,6 @@ use firth_log::{Bounds, LogId, Seek};
 use crate::broker::Broker;
 use crate::{ReadError, Topic};
 
-/// Bytes that the one batch which is opened may decompress to; in a larger one the answer is its first offset.
-const OPENED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes that are searched when a batch does not hold what its header promises; the answer is then where the search
 /// stopped, before which there is nothing to find.
 const SEARCHED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -36,7 +34,7 @@ pub struct OffsetAndTimestamp {
 impl Broker {
     /// The offset that is looked for; None if there is no such record.
     ///
-    /// By time, one batch is opened, so the answer is exact. Should a batch not hold what its header promises, or
+    /// By time, one batch is opened, one at a time in the whole broker, so the answer is exact. Should a batch not hold what its header promises, or
     /// not be readable, the answer may be an earlier offset: whoever starts there misses nothing.
     pub async fn offset(
         &self,
@@ -55,8 +53,14 @@ impl Broker {
         match at {
             At::Earliest => Ok(without_time(bounds.start)),
             At::Latest => Ok(without_time(bounds.end)),
-            At::Timestamp(timestamp) => self.by_timestamp(log, bounds, timestamp).await,
-            At::MaxTimestamp => self.max_timestamp(log, bounds).await,
+            At::Timestamp(timestamp) => {
+                let _turn = self.memory().search().await;
+                self.by_timestamp(log, bounds, timestamp).await
+            }
+            At::MaxTimestamp => {
+                let _turn = self.memory().search().await;
+                self.max_timestamp(log, bounds).await
+            }
         }
     }
 
@@ -69,7 +73,7 @@ impl Broker {
             return Ok(None);
         };
         let timestamp = batch_of(bytes.clone())?.header().max_timestamp;
-        match open(bytes, bounds.start, Wanted::Greatest).await? {
+        match self.look_into(bytes, bounds.start, Wanted::Greatest).await? {
             Opened::Found(found) => Ok(Some(found)),
             Opened::Absent => Ok(None),
             Opened::Unreadable(offset) => Ok(Some(OffsetAndTimestamp { offset, timestamp })),
@@ -86,7 +90,10 @@ impl Broker {
             return Ok(None);
         };
         let next = batch_of(bytes.clone())?.header().next_offset();
-        match open(bytes, bounds.start, Wanted::AtOrAfter(timestamp)).await? {
+        match self
+            .look_into(bytes, bounds.start, Wanted::AtOrAfter(timestamp))
+            .await?
+        {
             Opened::Found(found) => Ok(Some(found)),
             Opened::Unreadable(offset) => Ok(Some(OffsetAndTimestamp {
                 offset,
@@ -117,12 +124,10 @@ impl Broker {
                     if header.max_timestamp < timestamp {
                         continue;
                     }
-                    match open(
-                        slice.slice_ref(bytes),
-                        header.base_offset,
-                        Wanted::AtOrAfter(timestamp),
-                    )
-                    .await?
+                    let bytes = slice.slice_ref(bytes);
+                    match self
+                        .look_into(bytes, header.base_offset, Wanted::AtOrAfter(timestamp))
+                        .await?
                     {
                         Opened::Found(found) => return Ok(Some(found)),
                         Opened::Unreadable(offset) => {
@@ -141,6 +146,20 @@ impl Broker {
             timestamp: NO_TIMESTAMP,
         }))
     }
+
+    /// Looks into a batch, from the offset `start` on. In one that is too large the answer is its first offset.
+    async fn look_into(&self, bytes: Bytes, start: i64, wanted: Wanted) -> Result<Opened, ReadError> {
+        let batch = batch_of(bytes)?;
+        let bytes_max = self.memory().opened_bytes_max();
+        if batch.header().attributes.compression() == Ok(Compression::None) {
+            return Ok(look(&batch, bytes_max, start, wanted));
+        }
+        // Decompressing takes milliseconds, which would stand in the way of others on this thread.
+        let looking = tokio::task::spawn_blocking(move || look(&batch, bytes_max, start, wanted));
+        looking
+            .await
+            .map_err(|error| ReadError::Failed(error.to_string()))
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -158,23 +177,10 @@ enum Opened {
     Unreadable(i64),
 }
 
-/// Looks into a batch, from the offset `start` on.
-async fn open(bytes: Bytes, start: i64, wanted: Wanted) -> Result<Opened, ReadError> {
-    let batch = batch_of(bytes)?;
-    if batch.header().attributes.compression() == Ok(Compression::None) {
-        return Ok(look(&batch, start, wanted));
-    }
-    // Decompressing takes milliseconds, which would stand in the way of others on this thread.
-    let looking = tokio::task::spawn_blocking(move || look(&batch, start, wanted));
-    looking
-        .await
-        .map_err(|error| ReadError::Failed(error.to_string()))
-}
-
-fn look(batch: &Batch, start: i64, wanted: Wanted) -> Opened {
+fn look(batch: &Batch, bytes_max: usize, start: i64, wanted: Wanted) -> Opened {
     let unreadable = Opened::Unreadable(batch.header().base_offset.max(start));
     // The producer's bytes were never opened before, so they may not be what they say. Its readers will see.
-    let Ok(records) = batch.records(OPENED_BYTES_MAX) else {
+    let Ok(records) = batch.records(bytes_max) else {
         return unreadable;
     };
     let mut found: Option<OffsetAndTimestamp> = None;

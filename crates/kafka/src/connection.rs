@@ -10,7 +10,11 @@
 //! dispatched before it is done: that is the order of Kafka, which works on one request of a connection at a time.
 //!
 //! What a connection holds is bounded: the parked requests by [`Replies::is_full`], the replies by
-//! [`OUTPUT_BYTES_MAX`] and one reply more. Beyond either it stops reading, and the client's socket fills.
+//! [`OUTPUT_BYTES_MAX`] and one reply more. Beyond either it stops reading, and the client's socket fills. A client that
+//! then moves nothing for a while is cut off, and while others wait for the memory that its replies hold, soon.
+//!
+//! What was appended stays in the engine until it is durable, even if its client has gone. So does the connection, without
+//! its socket, for as long as that takes: its memory is counted, and its place taken.
 
 mod account;
 mod input;
@@ -32,7 +36,7 @@ use self::input::Input;
 use self::output::Output;
 pub(crate) use self::replies::{Parked, Reply, Running};
 use self::replies::{Released, Replies};
-use self::stall::Stall;
+use self::stall::{Awaited, Stall};
 pub(crate) use self::stream::Stream;
 use crate::closed::Closed;
 use crate::handlers::{self, Started};
@@ -49,13 +53,16 @@ const ENCODED_BYTES_MIN: usize = 128;
 /// Serves one client until it goes or `stopping` resolves. Then what was dispatched is still answered.
 pub(crate) async fn run<S: Stream>(stream: S, client: Client, stopping: impl Future<Output = ()>) -> Closed {
     let mut connection = Connection::new(stream, client);
-    tokio::select! {
+    let closed = tokio::select! {
         biased;
-        closed = poll_fn(|cx| connection.poll(cx)) => return closed,
-        () = stopping => {}
-    }
-    connection.end(Closed::Stopping);
-    poll_fn(|cx| connection.poll(cx)).await
+        closed = poll_fn(|cx| connection.poll(cx)) => closed,
+        () = stopping => {
+            connection.end(Closed::Stopping);
+            poll_fn(|cx| connection.poll(cx)).await
+        }
+    };
+    connection.settle().await;
+    closed
 }
 
 struct Connection<S> {
@@ -122,11 +129,31 @@ impl<S: Stream> Connection<S> {
             // The replies share it, and an idle connection needs none.
             self.encoded = BytesMut::new();
         }
-        let waits_for = self.waits_for_client();
-        self.stall.poll(cx, waits_for).map(|seconds| Closed::Stalled {
-            what: waits_for.unwrap_or_default(),
+        let awaited = self.awaited();
+        self.stall.poll(cx, awaited).map(|seconds| Closed::Stalled {
+            what: awaited.map_or("", |awaited| awaited.what),
             seconds,
         })
+    }
+
+    /// Closes the socket, and waits until what was appended is durable or has failed.
+    async fn settle(self) {
+        let Connection {
+            stream,
+            input,
+            output,
+            account,
+            mut replies,
+            ..
+        } = self;
+        drop((stream, input, output));
+        replies.cancel();
+        while !replies.is_empty() {
+            if poll_fn(|cx| replies.poll_next(cx)).await.is_err() {
+                break;
+            }
+        }
+        drop(account);
     }
 
     /// Does all that can be done now. Each step registers the waker where it has to wait.
@@ -293,11 +320,17 @@ impl<S: Stream> Connection<S> {
     }
 
     /// What the client is to do before the connection can go on, if anything.
-    fn waits_for_client(&self) -> Option<&'static str> {
+    fn awaited(&self) -> Option<Awaited> {
         if !self.output.is_empty() {
-            Some("replies wait to be read")
+            Some(Awaited {
+                what: "replies wait to be read",
+                is_wanted: self.client.server.reply_memory.is_wanted() && self.output.holds_memory(),
+            })
         } else if self.admitted_bytes > 0 && !self.account.is_waiting() {
-            Some("the rest of a frame is awaited")
+            Some(Awaited {
+                what: "the rest of a frame is awaited",
+                is_wanted: false,
+            })
         } else {
             None
         }

@@ -1,23 +1,31 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use firth_broker::{Memory, Reservation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// One reply takes at most this part of the share, but for a batch that is larger: one slow reader leaves room for others.
 const REPLIES_AT_ONCE_MIN: usize = 4;
+/// Replies up to this size do not wait for larger ones.
+const SMALL_BYTES: usize = 64 * 1024;
+/// Small replies may take this part of the share beside it, and one of them a quarter of that.
+const SMALL_DIVISOR: usize = 8;
 
 /// Memory for records on their way to consumers: of the broker's budget at most the half, so that consumers who do not
 /// read their replies keep other consumers waiting, but never a producer. It is held before the records are read.
 ///
 /// A request that waits for it holds memory itself, for its own bytes. So that requests cannot keep it from each other
 /// for ever, one reply at a time may be held beyond the budget. What all replies hold is thus at most the share, or one
-/// batch that is larger.
+/// batch that is larger. Small replies have a part of their own, so that who follows the end of a log does not wait for
+/// those who read all of it.
 #[derive(Clone)]
 pub(crate) struct ReplyMemory {
     memory: Memory,
     share: Arc<Semaphore>,
     share_bytes: usize,
+    small: Arc<Semaphore>,
     overdraft: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// What one reply takes, until it is written.
@@ -25,6 +33,8 @@ pub(crate) struct Held {
     of: ReplyMemory,
     bytes: usize,
     share: Option<OwnedSemaphorePermit>,
+    /// What a small reply has instead of the share, and then no more than that.
+    small: Option<OwnedSemaphorePermit>,
     reservation: Reservation,
     /// The right to hold what the budget had no room for.
     overdraft: Option<OwnedSemaphorePermit>,
@@ -37,8 +47,19 @@ impl ReplyMemory {
             memory: memory.clone(),
             share: Arc::new(Semaphore::new(share_bytes)),
             share_bytes,
+            small: Arc::new(Semaphore::new(share_bytes / SMALL_DIVISOR)),
             overdraft: Arc::new(Semaphore::new(1)),
+            waiting: Arc::default(),
         }
+    }
+
+    /// Whether a reply waits for memory that others hold.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    fn is_small(&self, bytes: usize) -> bool {
+        bytes <= SMALL_BYTES.min(self.share_bytes / SMALL_DIVISOR / 4)
     }
 
     /// Bytes of records in one reply at most, but for one batch that is larger.
@@ -52,6 +73,7 @@ impl ReplyMemory {
             of: self.clone(),
             bytes: 0,
             share: None,
+            small: None,
             reservation: self.memory.reservation(),
             overdraft: None,
         }
@@ -68,6 +90,9 @@ impl Held {
         let Ok(permits) = u32::try_from(bytes) else {
             return false;
         };
+        if self.small.is_some() {
+            return false;
+        }
         let Ok(permit) = self.of.share.clone().try_acquire_many_owned(permits) else {
             return false;
         };
@@ -88,7 +113,18 @@ impl Held {
         self.shrink_to(0);
         let counted = bytes.min(self.of.share_bytes);
         let permits = u32::try_from(counted).unwrap_or(u32::MAX);
-        self.share = self.of.share.clone().acquire_many_owned(permits).await.ok();
+        let _waiting = Waiting::new(&self.of.waiting);
+        let share = self.of.share.clone().acquire_many_owned(permits);
+        if self.of.is_small(counted) {
+            let small = self.of.small.clone().acquire_many_owned(permits);
+            tokio::select! {
+                biased;
+                permit = share => self.share = permit.ok(),
+                permit = small => self.small = permit.ok(),
+            }
+        } else {
+            self.share = share.await.ok();
+        }
         tokio::select! {
             biased;
             () = self.reservation.grow(counted) => {}
@@ -111,6 +147,29 @@ impl Held {
             let excess = share.num_permits().saturating_sub(bytes);
             drop(share.split(excess));
         }
+        if let Some(small) = &mut self.small {
+            let excess = small.num_permits().saturating_sub(bytes);
+            drop(small.split(excess));
+        }
+        if bytes == 0 {
+            self.small = None;
+        }
+    }
+}
+
+/// Somebody waits, for as long as it lives.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn new(waiting: &Arc<AtomicUsize>) -> Waiting {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(waiting.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -178,6 +237,32 @@ mod tests {
         assert!(first.try_grow(300) && !first.try_grow(1));
         drop((first, large));
         assert_eq!(broker.memory().bytes_reserved(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_small_reply_does_not_wait_for_large_ones() {
+        let broker = broker(1 << 20).await;
+        let replies = ReplyMemory::new(broker.memory());
+        let mut large = replies.nothing();
+        assert!(large.try_grow(1 << 19) && !replies.is_wanted());
+        let mut waits = replies.nothing();
+        let (mut first, mut second) = (replies.nothing(), replies.nothing());
+        {
+            let mut waiting = pin!(waits.wait_for(1 << 16));
+            assert!(is_pending(waiting.as_mut()) && replies.is_wanted());
+            first.wait_for(1 << 14).await;
+            assert!(!first.try_grow(1), "it stays small");
+            second.wait_for(1 << 14).await;
+            drop(large);
+            waiting.await;
+        }
+        assert!(!replies.is_wanted());
+        drop((first, second, waits));
+        assert_eq!(broker.memory().bytes_reserved(), 0);
+        assert!(
+            replies.nothing().try_grow(1 << 19),
+            "nothing of the share is lost"
+        );
     }
 
     #[tokio::test]

@@ -18,6 +18,10 @@ use crate::wal_slices::WalSlices;
 /// Reads that go to the disk at once; what is over this waits its turn, so that readers of old data leave the disk to
 /// producers.
 pub(crate) const DISK_READS_MAX: usize = 4;
+/// Bytes that these reads may together take beyond what was asked for, but for one slice of a block that is larger.
+const DISK_READ_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How many times what it holds a found slice may keep in memory.
+const PINNED_RATIO: usize = 4;
 /// What a scan by timestamp reads at once.
 const SCAN_BYTES: usize = 1024 * 1024;
 
@@ -35,6 +39,18 @@ enum Fetch {
 }
 
 impl Fetch {
+    /// What reading it takes beyond `max_bytes`: slices of blocks are read whole, for their checksums. Of a segment no more
+    /// is read than what is asked for, or one batch.
+    fn bytes_beyond(&self, max_bytes: usize) -> usize {
+        match self {
+            Fetch::Wal(slices) => {
+                let bytes: usize = slices.iter().map(|(_, extent)| extent.length as usize).sum();
+                bytes.saturating_sub(max_bytes)
+            }
+            Fetch::Sealed(_) => 0,
+        }
+    }
+
     fn next_offset(&self) -> i64 {
         match self {
             Fetch::Wal(slices) => slices.last().map_or(0, |(_, extent)| extent.next_offset),
@@ -94,8 +110,8 @@ fn from_memory(extents: Vec<TailExtent>, from: i64, max_bytes: usize) -> Tail {
     let mut in_wal = Vec::new();
     for extent in extents {
         match extent.block.slice(extent.position, extent.length) {
-            Slice::Memory(bytes) if in_wal.is_empty() => {
-                if !found.take(&bytes, from, max_bytes) {
+            Slice::Memory(bytes, pinned) if in_wal.is_empty() => {
+                if !found.take(&bytes, pinned, from, max_bytes) {
                     break;
                 }
             }
@@ -121,12 +137,19 @@ impl Found {
     }
 
     /// Takes whole batches of `bytes` that end after `from`, while they fit. Says whether there is room for more.
-    fn take(&mut self, bytes: &Bytes, from: i64, max_bytes: usize) -> bool {
+    ///
+    /// Who reads may keep what is found for long. Where that is little of a buffer of `pinned` bytes, it is copied, so that
+    /// what readers keep is at most [`PINNED_RATIO`] times what they read.
+    fn take(&mut self, bytes: &Bytes, pinned: usize, from: i64, max_bytes: usize) -> bool {
         let rest = max_bytes.saturating_sub(self.bytes);
         let (range, all) = within(bytes, from, rest, self.bytes == 0);
         if !range.is_empty() {
             self.bytes += range.len();
-            self.slices.push(bytes.slice(range));
+            let slice = bytes.slice(range);
+            self.slices.push(match slice.len() < pinned / PINNED_RATIO {
+                true => Bytes::copy_from_slice(&slice),
+                false => slice,
+            });
         }
         all && self.bytes < max_bytes
     }
@@ -174,7 +197,8 @@ async fn from_disk(
 ) -> Result<Option<Found>, ReadError> {
     let (task_core, view) = (core.clone(), view.clone());
     let Wanted { from, to, max_bytes } = wanted;
-    blocking(core, move || {
+    let beyond = fetch.bytes_beyond(max_bytes);
+    blocking(core, beyond, move || {
         let mut found = Found::default();
         match fetch {
             // None of these slices begins behind a hole.
@@ -185,7 +209,7 @@ async fn from_disk(
                         Err(ReadError::Damaged { .. }) if found.bytes > 0 => break,
                         slice => slice?,
                     };
-                    if !found.take(&slice, from, max_bytes) {
+                    if !found.take(&slice, slice.len(), from, max_bytes) {
                         break;
                     }
                 }
@@ -197,7 +221,8 @@ async fn from_disk(
                 let batches = segment
                     .read(&stored, from, max_bytes)
                     .map_err(|error| segment_error(&task_core, &view, error))?;
-                found.take(&before(batches, to), from, max_bytes);
+                let pinned = batches.len();
+                found.take(&before(batches, to), pinned, from, max_bytes);
             }
         }
         Ok(Some(found))
@@ -216,15 +241,17 @@ fn before(batches: Bytes, to: i64) -> Bytes {
     batches.slice(..length)
 }
 
-/// Runs a read on a blocking thread, a limited number of them at once.
+/// Runs a read on a blocking thread, a limited number of them at once: fewer where they take many bytes that nobody has
+/// made room for.
 async fn blocking<T: Send + 'static>(
     core: &Arc<Core>,
+    beyond: usize,
     read: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, ReadError> {
     let permit = core
         .disk_reads
         .clone()
-        .acquire_owned()
+        .acquire_many_owned(permits(beyond))
         .await
         .expect("the semaphore is never closed");
     run_blocking(move || {
@@ -232,6 +259,12 @@ async fn blocking<T: Send + 'static>(
         read()
     })
     .await
+}
+
+/// Of [`DISK_READS_MAX`], so that all reads together take [`DISK_READ_BYTES_MAX`].
+fn permits(beyond: usize) -> u32 {
+    let permits = beyond.div_ceil(DISK_READ_BYTES_MAX / DISK_READS_MAX);
+    u32::try_from(permits.clamp(1, DISK_READS_MAX)).unwrap_or(1)
 }
 
 fn checked(
@@ -367,7 +400,7 @@ async fn find_sealed(
     timestamp: i64,
 ) -> Result<Option<Bytes>, ReadError> {
     let (task_core, task_view) = (core.clone(), view.clone());
-    blocking(core, move || {
+    blocking(core, 0, move || {
         let Some((segment, stored)) = find_extent(&task_core, task_view.log(), &extent) else {
             return Ok(None);
         };

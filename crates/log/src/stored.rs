@@ -34,7 +34,8 @@ pub(crate) struct Place {
 
 /// Where a slice of a block can be had from.
 pub(crate) enum Slice {
-    Memory(Bytes),
+    /// The slice, and the length of the buffer that it keeps in memory.
+    Memory(Bytes, usize),
     Wal(Place),
     /// The block is sealed and evicted: a segment has it.
     Gone,
@@ -92,7 +93,7 @@ impl StoredBlock {
         let held = lock(&self.held);
         let start = position as usize;
         match (&held.buffer, &held.place) {
-            (Some(buffer), _) => Slice::Memory(buffer.slice(start..start + length as usize)),
+            (Some(buffer), _) => Slice::Memory(buffer.slice(start..start + length as usize), buffer.len()),
             (None, Some(place)) => Slice::Wal(place.clone()),
             (None, None) => Slice::Gone,
         }

@@ -30,7 +30,7 @@ pub(crate) struct Output {
 struct Piece {
     bytes: Bytes,
     /// Released when the piece is written. It may be the last piece of a reply which holds it for all.
-    _held: Option<Held>,
+    held: Option<Held>,
 }
 
 impl Output {
@@ -51,23 +51,25 @@ impl Output {
             } else {
                 None
             };
-            self.pieces.push_back(Piece {
-                bytes: part,
-                _held: held,
-            });
+            self.pieces.push_back(Piece { bytes: part, held });
         }
     }
 
     fn seal(&mut self) {
         if !self.gathered.is_empty() {
             let bytes = std::mem::take(&mut self.gathered).freeze();
-            self.pieces.push_back(Piece { bytes, _held: None });
+            self.pieces.push_back(Piece { bytes, held: None });
         }
     }
 
     /// Bytes that are not written yet.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether what waits to be written are records, for which memory is held.
+    pub(crate) fn holds_memory(&self) -> bool {
+        self.pieces.iter().any(|piece| piece.held.is_some())
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -104,6 +104,13 @@ impl Replies {
         }
     }
 
+    /// Nobody reads the answers any more: what only reads is given up, and what was appended goes on.
+    pub(crate) fn cancel(&mut self) {
+        if self.running().is_some() {
+            self.queue.pop_back();
+        }
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.queue.len() >= PARKED_REQUESTS_MAX || self.bytes >= PARKED_BYTES_MAX
     }

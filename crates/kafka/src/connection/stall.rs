@@ -7,6 +7,19 @@ use tokio::time::{Sleep, sleep};
 
 /// A client that moves less than this in a whole period holds memory without need.
 const BYTES_MIN: usize = 4096;
+/// The timer fires so often in a period.
+const TICKS: u64 = 6;
+/// While others wait for the memory, a client has to move more than this between two ticks: 13 KiB in a second with the
+/// usual period.
+const WANTED_BYTES_MIN: usize = 64 * 1024;
+
+/// What the client is to do before its connection can go on.
+#[derive(Clone, Copy)]
+pub(crate) struct Awaited {
+    pub(crate) what: &'static str,
+    /// Others wait for the memory that is held meanwhile.
+    pub(crate) is_wanted: bool,
+}
 
 /// Notices a client that neither sends the rest of its frame nor reads its replies.
 ///
@@ -14,7 +27,11 @@ const BYTES_MIN: usize = 4096;
 pub(crate) struct Stall {
     period_ms: u64,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Bytes since the timer was set.
+    /// Ticks since the period began.
+    ticks: u64,
+    /// Bytes since the period began, without those since the last tick.
+    period_bytes: usize,
+    /// Bytes since the last tick.
     moved_bytes: usize,
 }
 
@@ -23,6 +40,8 @@ impl Stall {
         Stall {
             period_ms,
             timer: None,
+            ticks: 0,
+            period_bytes: 0,
             moved_bytes: 0,
         }
     }
@@ -36,24 +55,39 @@ impl Stall {
         self.moved(BYTES_MIN);
     }
 
-    /// Ready, with the seconds that passed, if the client was waited for and moved too little for a whole period.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, waits_for: Option<&'static str>) -> Poll<u64> {
+    /// Ready, with the seconds that passed, if the client was waited for and moved too little for too long.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, awaited: Option<Awaited>) -> Poll<u64> {
+        let tick_ms = (self.period_ms / TICKS).max(1);
         loop {
             let Some(timer) = &mut self.timer else {
-                if waits_for.is_none() {
+                let Some(_) = awaited else {
+                    self.begin_period();
                     return Poll::Pending;
-                }
+                };
                 self.moved_bytes = 0;
-                self.timer = Some(Box::pin(sleep(Duration::from_millis(self.period_ms))));
+                self.timer = Some(Box::pin(sleep(Duration::from_millis(tick_ms))));
                 continue;
             };
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
             self.timer = None;
-            if waits_for.is_some() && self.moved_bytes < BYTES_MIN {
-                return Poll::Ready(self.period_ms / 1000);
+            self.ticks = self.ticks.saturating_add(1);
+            self.period_bytes = self.period_bytes.saturating_add(self.moved_bytes);
+            let too_little = self.period_bytes < BYTES_MIN && self.ticks >= TICKS;
+            match awaited {
+                Some(_) if too_little => return Poll::Ready(self.period_ms / 1000),
+                Some(awaited) if awaited.is_wanted && self.moved_bytes < WANTED_BYTES_MIN => {
+                    return Poll::Ready(tick_ms / 1000);
+                }
+                _ if self.period_bytes >= BYTES_MIN => self.begin_period(),
+                _ => {}
             }
         }
+    }
+
+    fn begin_period(&mut self) {
+        self.ticks = 0;
+        self.period_bytes = 0;
     }
 }

@@ -21,6 +21,7 @@ use crate::environment;
 use crate::listen::bind;
 use crate::settings::{self, Durability, Given, SETTINGS, Setting, Settings, Shares};
 
+mod allocator;
 mod banner;
 
 /// The file in the data directory that says who uses it.
@@ -101,6 +102,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     refuse_strangers(&settings)?;
+    allocator::suit(Shares::of(&settings).total);
     raise_file_limit();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()

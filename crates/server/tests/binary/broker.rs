@@ -56,8 +56,8 @@ impl Drop for Directory {
 pub(crate) struct Start<'a> {
     pub(crate) directory: &'a Path,
     pub(crate) flags: Vec<String>,
-    /// strace and its arguments, where the process runs under it.
-    pub(crate) strace: Option<(PathBuf, Vec<String>)>,
+    /// A program and its arguments that become this process, such as strace.
+    pub(crate) through: Vec<String>,
 }
 
 impl<'a> Start<'a> {
@@ -65,7 +65,7 @@ impl<'a> Start<'a> {
         Start {
             directory,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
-            strace: None,
+            through: Vec::new(),
         }
     }
 
@@ -78,19 +78,9 @@ impl<'a> Start<'a> {
     /// Starts the process and waits until it answers. If it ends before that: how.
     pub(crate) fn start(self) -> Result<Broker, Ended> {
         let firth = env!("CARGO_BIN_EXE_firth");
-        let mut command = match &self.strace {
-            None => Command::new(firth),
-            Some((strace, arguments)) => {
-                let mut command = Command::new(strace);
-                // -D: what we started is the process itself, and strace only looks on.
-                command
-                    .args(["-D", "-f", "-q", "-o", "/dev/null"])
-                    .args(arguments)
-                    .arg(firth);
-                command
-            }
-        };
-        command.env_clear().current_dir(self.directory);
+        let mut words = self.through.iter().map(String::as_str).chain([firth]);
+        let mut command = Command::new(words.next().expect("there is one at least"));
+        command.args(words).env_clear().current_dir(self.directory);
         command.args(["serve", "--data", "data"]);
         command.args(["--kafka", "localhost:0", "--http", "localhost:0"]);
         command.args(&self.flags);

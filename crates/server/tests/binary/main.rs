@@ -10,5 +10,6 @@ mod commands;
 mod crash;
 mod doctor;
 mod full_disk;
+mod memory;
 mod mount;
 mod serve;

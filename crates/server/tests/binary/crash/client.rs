@@ -17,7 +17,7 @@ use firth_kafka_codec::{
 pub(crate) const TOPIC: &str = "crash";
 /// The latest versions that name topics.
 const PRODUCE_VERSION: i16 = 12;
-const FETCH_VERSION: i16 = 12;
+pub(crate) const FETCH_VERSION: i16 = 12;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const FETCH_BYTES: i32 = 4 << 20;
 const FRAME_BYTES_MAX: usize = 64 << 20;
@@ -42,7 +42,8 @@ impl Client {
         })
     }
 
-    fn send<R: RequestMessage>(&mut self, version: i16, request: &R) -> io::Result<i32> {
+    /// Sends a request and does not wait for its answer.
+    pub(crate) fn send<R: RequestMessage>(&mut self, version: i16, request: &R) -> io::Result<i32> {
         self.next_id += 1;
         let mut frame = encode_request(
             &mut BytesMut::new(),
@@ -61,7 +62,7 @@ impl Client {
         read_frame(&mut self.stream).map_err(not_stuck)
     }
 
-    fn call<R: RequestMessage>(&mut self, version: i16, request: &R) -> io::Result<R::Response> {
+    pub(crate) fn call<R: RequestMessage>(&mut self, version: i16, request: &R) -> io::Result<R::Response> {
         let sent = self.send(version, request)?;
         let (answered, response) = decode_response::<R>(version, &self.receive_frame()?).unwrap();
         assert_eq!(answered, sent, "an answer to another request");
@@ -142,25 +143,10 @@ impl Client {
 
     /// What is there from `offset` on, waiting up to `wait_ms` for it.
     pub(crate) fn fetch(&mut self, partition: i32, offset: i64, wait_ms: i32) -> io::Result<PartitionData> {
-        let partition = FetchPartition {
-            partition,
-            fetch_offset: offset,
-            partition_max_bytes: FETCH_BYTES,
-            ..Default::default()
-        };
-        let topic = FetchTopic {
-            topic: TOPIC.into(),
-            partitions: vec![partition],
-            ..Default::default()
-        };
-        let request = FetchRequest {
-            max_wait_ms: wait_ms,
-            min_bytes: 1,
-            max_bytes: FETCH_BYTES,
-            topics: vec![topic],
-            ..Default::default()
-        };
-        let mut response = self.call(FETCH_VERSION, &request)?;
+        let mut response = self.call(
+            FETCH_VERSION,
+            &fetch_request(&[partition], offset, wait_ms, FETCH_BYTES),
+        )?;
         assert_eq!(response.error_code, ErrorCode::None);
         Ok(response.responses.remove(0).partitions.remove(0))
     }
@@ -208,6 +194,28 @@ impl Client {
             ErrorCode::None => Ok(result.low_watermark),
             code => Err(code),
         })
+    }
+}
+
+/// Asks for what some partitions have from `offset` on.
+pub(crate) fn fetch_request(partitions: &[i32], offset: i64, wait_ms: i32, bytes: i32) -> FetchRequest {
+    let partition = |index: &i32| FetchPartition {
+        partition: *index,
+        fetch_offset: offset,
+        partition_max_bytes: bytes,
+        ..Default::default()
+    };
+    let topic = FetchTopic {
+        topic: TOPIC.into(),
+        partitions: partitions.iter().map(partition).collect(),
+        ..Default::default()
+    };
+    FetchRequest {
+        max_wait_ms: wait_ms,
+        min_bytes: 1,
+        max_bytes: bytes,
+        topics: vec![topic],
+        ..Default::default()
     }
 }
 

@@ -33,17 +33,21 @@ pub(crate) fn start<'a>(
     effect: &str,
     only: &[String],
 ) -> Start<'a> {
-    let mut arguments = vec!["-e".to_owned(), format!("trace={calls}")];
-    arguments.extend(["-e".to_owned(), format!("inject={calls}:{effect}")]);
+    // -D: what is started is the process itself, and strace only looks on.
+    let mut through: Vec<String> = [&strace.display().to_string(), "-D", "-f", "-q", "-o", "/dev/null"]
+        .map(str::to_owned)
+        .into();
+    through.extend(["-e".to_owned(), format!("trace={calls}")]);
+    through.extend(["-e".to_owned(), format!("inject={calls}:{effect}")]);
     // No --seccomp-bpf, with which strace 6.1 injects no signal.
     for path in only {
         // A call names the path or a descriptor, whose path strace knows in full alone.
         let whole = directory.canonicalize().unwrap().join(path);
         let paths = [path.clone(), whole.display().to_string()];
-        arguments.extend(paths.into_iter().flat_map(|path| ["-P".to_owned(), path]));
+        through.extend(paths.into_iter().flat_map(|path| ["-P".to_owned(), path]));
     }
     Start {
-        strace: Some((strace.to_owned(), arguments)),
+        through,
         ..Start::recycling(directory)
     }
 }
