@@ -13,3 +13,4 @@ mod full_disk;
 mod memory;
 mod mount;
 mod serve;
+mod slow_consumer;
