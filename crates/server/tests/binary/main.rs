@@ -12,5 +12,6 @@ mod doctor;
 mod full_disk;
 mod memory;
 mod mount;
+mod scale;
 mod serve;
 mod slow_consumer;
