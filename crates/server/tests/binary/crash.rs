@@ -7,7 +7,8 @@
 //! before), **hole**, and a **high watermark** or log start that went back. Nothing may be unknown at the end of an
 //! idempotent writer: what was not acknowledged is sent again with the same sequence, and is there exactly once.
 //!
-//! `FIRTH_SEED` repeats the decisions of a run; the moments are the machine's.
+//! `FIRTH_SEED` repeats the decisions of a run; the moments are the machine's. `FIRTH_EVERYTHING` tries every call that is
+//! sampled otherwise.
 
 mod checker;
 pub(crate) mod client;

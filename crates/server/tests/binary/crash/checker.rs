@@ -114,6 +114,8 @@ impl Partition {
         let (high_watermark, log_start) = (data.high_watermark, data.log_start_offset);
         match data.error_code {
             ErrorCode::None => {}
+            // A read of the disk was made to fail. What is there is read after the next start.
+            ErrorCode::KafkaStorageError if wait_ms > 0 => return Ok(offset),
             ErrorCode::OffsetOutOfRange => {
                 let log_start = client.log_start(index)?;
                 assert!(

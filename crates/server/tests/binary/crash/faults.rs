@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::load::{Load, Progress};
-use super::random::Random;
+use super::random::{self, Random};
 use super::strace;
 use crate::broker::{Broker, Directory, Start};
 
@@ -35,24 +35,88 @@ fn a_failed_call_ends_the_process_and_costs_nothing_acknowledged() {
     let directory = Directory::new();
     let mut load = loaded(&directory, &mut random);
     let mut failed = 0;
-    for (calls, count, end) in FAILURES {
-        for _ in 0..count {
-            let nth = random.within(1..end);
+    for (calls, when) in drawn(&FAILURES, &mut random) {
+        println!("{calls} {when} fails");
+        failed += u64::from(fail(&strace, directory.path(), calls, &when, &mut load));
+        let broker = Start::recycling(directory.path()).succeed();
+        load.check(broker.kafka());
+        broker.kill();
+    }
+    assert!(failed > 0, "no call failed while the broker was running");
+    let broker = Start::recycling(directory.path()).succeed();
+    load.finish(broker.kafka());
+    load.check(broker.kafka());
+    broker.stop();
+}
+
+/// Which calls fail: some, once or from then on, or all of them in both ways.
+fn drawn(failures: &[(&'static str, usize, u64)], random: &mut Random) -> Vec<(&'static str, String)> {
+    let mut drawn = Vec::new();
+    for (calls, count, end) in failures {
+        if random::everything() {
+            let all =
+                (1..*end).flat_map(|nth| ["", "+"].map(|for_ever| (*calls, format!("{nth}{for_ever}"))));
+            drawn.extend(all);
+            continue;
+        }
+        for _ in 0..*count {
+            let nth = random.within(1..*end);
             let for_ever = random.pick(&["", "+"]);
-            println!("{calls} {nth}{for_ever} fails");
-            failed += u64::from(fail(
-                &strace,
-                directory.path(),
-                calls,
-                &format!("{nth}{for_ever}"),
-                &mut load,
-            ));
+            drawn.push((*calls, format!("{nth}{for_ever}")));
+        }
+    }
+    drawn
+}
+
+/// Calls that fail in other ways than with EIO, how many of each are tried, and up to which count of the call.
+const OTHER_FAILURES: [(&str, &str, usize, u64); 8] = [
+    ("pwrite64", "EINTR", 2, 40),
+    ("pwrite64", "ENOSPC", 4, 40),
+    ("fdatasync,fsync", "ENOSPC", 2, 12),
+    ("ftruncate,fallocate", "ENOSPC", 2, 6),
+    ("pread64", "EIO", 3, 60),
+    ("pread64", "EINTR", 1, 60),
+    ("openat", "EMFILE", 3, 40),
+    ("?unlink,?unlinkat,?rename,?renameat,?renameat2", "EIO", 2, 4),
+];
+
+/// Whatever becomes of the broker, nothing acknowledged is lost, nobody waits for ever, and one that ends says why.
+#[test]
+fn calls_that_fail_in_other_ways_cost_nothing_acknowledged() {
+    let Some(strace) = strace::find() else { return };
+    let mut random = Random::from_environment("other failing calls");
+    let directory = Directory::new();
+    let mut load = loaded(&directory, &mut random);
+    for (calls, error, count, end) in OTHER_FAILURES {
+        for (calls, when) in drawn(&[(calls, count, end)], &mut random) {
+            // A call that is interrupted for ever is no call.
+            let when = if error == "EINTR" {
+                when.trim_end_matches('+')
+            } else {
+                &when
+            };
+            println!("{calls} {when} fails with {error}");
+            let effect = format!("error={error}:when={when}");
+            let start = strace::start(&strace, directory.path(), calls, &effect, &[]);
+            let ended = match start.start() {
+                Err(ended) => Some(ended),
+                // What fails for ever may refuse producers for ever.
+                Ok(broker) => strace::work_until_end_or_refused(broker, &mut load),
+            };
+            if let Some(ended) = ended {
+                assert_ne!(error, "EINTR", "{ended:?}");
+                let code = ended.status.code();
+                assert!(
+                    matches!(code, Some(EXIT_FAILURE | EXIT_STORAGE_FAILED)),
+                    "{ended:?}"
+                );
+                assert!(ended.log.contains("os error"), "{ended:?}");
+            }
             let broker = Start::recycling(directory.path()).succeed();
             load.check(broker.kafka());
             broker.kill();
         }
     }
-    assert!(failed > 0, "no call failed while the broker was running");
     let broker = Start::recycling(directory.path()).succeed();
     load.finish(broker.kafka());
     load.check(broker.kafka());

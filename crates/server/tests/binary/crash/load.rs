@@ -89,6 +89,15 @@ impl Progress {
         self.changed.wait_while(state, unfinished).unwrap().refused >= batches
     }
 
+    /// Waits until so many batches were acknowledged, or so many refused, or no writer is left. Says whether one is.
+    pub(crate) fn wait_for_either(&self, acknowledged: u64, refused: u64) -> bool {
+        let state = self.state.lock().unwrap();
+        let unfinished = |state: &mut State| {
+            state.acknowledged < acknowledged && state.refused < refused && state.running > 0
+        };
+        self.changed.wait_while(state, unfinished).unwrap().running > 0
+    }
+
     /// Waits until so many batches more were acknowledged. Says whether they were.
     pub(crate) fn wait_for_more(&self, batches: u64) -> bool {
         let acknowledged = self.state.lock().unwrap().acknowledged;

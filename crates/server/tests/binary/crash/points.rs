@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
 use super::load::Load;
-use super::random::Random;
+use super::random::{self, Random};
 use super::strace;
 use crate::broker::{Directory, Start};
 
@@ -28,11 +28,16 @@ const FIRST_POINTS: [(&str, usize, u64); 6] = [
     ("?rename,?renameat,?renameat2", 0, 2),
 ];
 
+/// The first call of each, and some of those behind it, or all of them.
 fn drawn(points: &[(&'static str, usize, u64)], random: &mut Random) -> Vec<(&'static str, u64)> {
     let mut drawn = Vec::new();
     for (calls, count, end) in points {
         drawn.push((*calls, 1));
-        drawn.extend((0..*count).map(|_| (*calls, random.within(2..*end))));
+        if random::everything() {
+            drawn.extend((2..*end).map(|nth| (*calls, nth)));
+        } else {
+            drawn.extend((0..*count).map(|_| (*calls, random.within(2..*end))));
+        }
     }
     drawn
 }

@@ -5,6 +5,11 @@ use std::ops::Range;
 
 use firth_log::file::recorder::SplitMix64;
 
+/// Whether `FIRTH_EVERYTHING` asks for all that is otherwise sampled: minutes by hand instead of seconds in every test.
+pub(crate) fn everything() -> bool {
+    std::env::var_os("FIRTH_EVERYTHING").is_some()
+}
+
 #[derive(Clone)]
 pub(crate) struct Random(SplitMix64);
 

@@ -1,5 +1,6 @@
 //! strace, which ends a process at a system call or makes the call fail.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
 use super::load::Load;
@@ -7,6 +8,8 @@ use crate::broker::{Broker, Ended, Start};
 
 /// Batches that are acknowledged before a call that did not come is given up.
 const BATCHES: u64 = 800;
+/// Refusals after which a condition is taken to last.
+const REFUSALS: u64 = 2000;
 
 /// strace, where it is installed. It has to be where everything is checked before a change is taken.
 pub(crate) fn find() -> Option<PathBuf> {
@@ -50,6 +53,20 @@ pub(crate) fn start<'a>(
         through,
         ..Start::recycling(directory)
     }
+}
+
+/// Works on a broker until that ends, or has refused enough to show that it lasts. `None` where it does not end.
+pub(crate) fn work_until_end_or_refused(broker: Broker, load: &mut Load) -> Option<Ended> {
+    let mut ended = None;
+    load.run(broker.kafka(), |progress| {
+        let done = progress.wait_for_either(BATCHES, REFUSALS);
+        progress.enough();
+        ended = Some(match done {
+            true => broker.kill(),
+            false => broker.end(),
+        });
+    });
+    ended.filter(|ended| ended.status.signal().is_none())
 }
 
 /// Works on a broker until that ends, and deletes records in between. `None` where it does not end.
