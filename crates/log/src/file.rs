@@ -83,6 +83,16 @@ pub trait Storage: Send + Sync {
 pub trait File: Send + Sync {
     /// Fills `buf`, or fails with `UnexpectedEof` where the file ends before.
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<()>;
+    /// Fills `buf` if that needs no wait for the medium, and says whether it did; if not, what `buf` holds is undefined. An
+    /// implementation that cannot tell says that it would have to wait.
+    fn read_cached_at(&self, buf: &mut [u8], position: u64) -> io::Result<bool> {
+        let _ = (buf, position);
+        Ok(false)
+    }
+    /// Asks the system to have these bytes in memory soon, without waiting for them. It may do nothing, and so never fails.
+    fn will_need(&self, position: u64, length: u64) {
+        let _ = (position, length);
+    }
     /// Writes all of `buf`; short writes and `EINTR` are continued inside.
     fn write_at(&self, buf: &[u8], position: u64) -> io::Result<()>;
     /// Makes everything written so far durable, the length included. Never retried by the caller.

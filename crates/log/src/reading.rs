@@ -1,4 +1,6 @@
-//! Reading a log: from memory where it is there, else from the WAL or a segment on a blocking thread.
+//! Reading a log: from memory where it is there, else from a segment or the WAL.
+
+mod sealed;
 
 use std::sync::Arc;
 
@@ -6,10 +8,12 @@ use bytes::Bytes;
 use firth_batch::Batches;
 use smallvec::SmallVec;
 
+use self::sealed::SealedRead;
 use crate::core::Core;
 use crate::frame::{Bounds, LogId, Read, ReadError, Seek};
 use crate::lock::read;
 use crate::segment::{self, Segment};
+use crate::stats::Counters;
 use crate::stored::{Place, Slice};
 use crate::sync::run_blocking;
 use crate::view::{Located, SealedExtent, Source, TailExtent, View};
@@ -32,37 +36,11 @@ struct Found {
     bytes: usize,
 }
 
-/// What has to be fetched from the disk before reading can go on.
-enum Fetch {
-    Wal(Vec<(Place, TailExtent)>),
-    Sealed(SealedExtent),
-}
-
-impl Fetch {
-    /// What reading it takes beyond `max_bytes`: slices of blocks are read whole, for their checksums. Of a segment no more
-    /// is read than what is asked for, or one batch.
-    fn bytes_beyond(&self, max_bytes: usize) -> usize {
-        match self {
-            Fetch::Wal(slices) => {
-                let bytes: usize = slices.iter().map(|(_, extent)| extent.length as usize).sum();
-                bytes.saturating_sub(max_bytes)
-            }
-            Fetch::Sealed(_) => 0,
-        }
-    }
-
-    fn next_offset(&self) -> i64 {
-        match self {
-            Fetch::Wal(slices) => slices.last().map_or(0, |(_, extent)| extent.next_offset),
-            Fetch::Sealed(extent) => extent.next_offset,
-        }
-    }
-}
-
 /// What a tail source gives.
 enum Tail {
     Read(Found),
-    Fetch(Fetch),
+    /// What has to be fetched from the WAL before reading can go on.
+    Wal(Vec<(Place, TailExtent)>),
     /// The block was sealed and evicted since it was located.
     Moved,
 }
@@ -77,24 +55,28 @@ pub(crate) async fn read_log(
     let mut at = from;
     loop {
         let Located { bounds, source, to } = view.locate(at, max_bytes)?;
-        let fetch = match source {
-            Source::Nothing => return Ok(Found::default().at(bounds)),
-            Source::Sealed(extent) => Fetch::Sealed(extent),
-            Source::Tail(extents) => match from_memory(extents, at, max_bytes) {
-                Tail::Read(found) => return Ok(found.at(bounds)),
-                Tail::Fetch(fetch) => fetch,
-                Tail::Moved => continue,
-            },
-        };
-        let next_offset = fetch.next_offset();
         let wanted = Wanted {
             from: at,
             to,
             max_bytes,
         };
-        let Some(found) = from_disk(core, &view, fetch, wanted).await? else {
-            // The segment was removed since it was located, so the view locates the offset elsewhere or refuses it.
-            continue;
+        let (found, next_offset) = match source {
+            Source::Nothing => return Ok(Found::default().at(bounds)),
+            Source::Sealed(extent) => match sealed::read(core, &view, extent, wanted).await? {
+                SealedRead::To(found, next_offset) => (found, next_offset),
+                SealedRead::Moved => continue,
+            },
+            Source::Tail(extents) => match from_memory(extents, at, max_bytes) {
+                Tail::Read(found) => {
+                    Counters::add(&core.counters.tail_reads, 1);
+                    return Ok(found.at(bounds));
+                }
+                Tail::Wal(slices) => {
+                    let next_offset = slices.last().map_or(at, |(_, extent)| extent.next_offset);
+                    (from_wal(core, &view, slices, wanted).await?, next_offset)
+                }
+                Tail::Moved => continue,
+            },
         };
         if found.bytes > 0 {
             return Ok(found.at(bounds));
@@ -123,7 +105,7 @@ fn from_memory(extents: Vec<TailExtent>, from: i64, max_bytes: usize) -> Tail {
     if in_wal.is_empty() {
         Tail::Read(found)
     } else {
-        Tail::Fetch(Fetch::Wal(in_wal))
+        Tail::Wal(in_wal)
     }
 }
 
@@ -189,56 +171,33 @@ struct Wanted {
     max_bytes: usize,
 }
 
-async fn from_disk(
+async fn from_wal(
     core: &Arc<Core>,
     view: &Arc<View>,
-    fetch: Fetch,
+    slices: Vec<(Place, TailExtent)>,
     wanted: Wanted,
-) -> Result<Option<Found>, ReadError> {
+) -> Result<Found, ReadError> {
+    Counters::add(&core.counters.disk_reads, 1);
     let (task_core, view) = (core.clone(), view.clone());
-    let Wanted { from, to, max_bytes } = wanted;
-    let beyond = fetch.bytes_beyond(max_bytes);
+    // Slices of blocks are read whole, for their checksums.
+    let bytes: usize = slices.iter().map(|(_, extent)| extent.length as usize).sum();
+    let beyond = bytes.saturating_sub(wanted.max_bytes);
     blocking(core, beyond, move || {
         let mut found = Found::default();
-        match fetch {
-            // None of these slices begins behind a hole.
-            Fetch::Wal(slices) => {
-                for (extent, slice) in WalSlices::new(slices) {
-                    let slice = match checked(&task_core, &view, &extent, slice) {
-                        // What precedes it is served, and the next read reports it.
-                        Err(ReadError::Damaged { .. }) if found.bytes > 0 => break,
-                        slice => slice?,
-                    };
-                    if !found.take(&slice, slice.len(), from, max_bytes) {
-                        break;
-                    }
-                }
-            }
-            Fetch::Sealed(extent) => {
-                let Some((segment, stored)) = find_extent(&task_core, view.log(), &extent) else {
-                    return Ok(None);
-                };
-                let batches = segment
-                    .read(&stored, from, max_bytes)
-                    .map_err(|error| segment_error(&task_core, &view, error))?;
-                let pinned = batches.len();
-                found.take(&before(batches, to), pinned, from, max_bytes);
+        // None of these slices begins behind a hole.
+        for (extent, slice) in WalSlices::new(slices) {
+            let slice = match checked(&task_core, &view, &extent, slice) {
+                // What precedes it is served, and the next read reports it.
+                Err(ReadError::Damaged { .. }) if found.bytes > 0 => break,
+                slice => slice?,
+            };
+            if !found.take(&slice, slice.len(), wanted.from, wanted.max_bytes) {
+                break;
             }
         }
-        Ok(Some(found))
+        Ok(found)
     })
     .await
-}
-
-/// The batches that begin before an offset.
-fn before(batches: Bytes, to: i64) -> Bytes {
-    if to == i64::MAX {
-        return batches;
-    }
-    let headers = Batches::new(&batches).map_while(Result::ok);
-    let kept = headers.take_while(|(header, _)| header.base_offset < to);
-    let length: usize = kept.map(|(_, batch)| batch.len()).sum();
-    batches.slice(..length)
 }
 
 /// Runs a read on a blocking thread, a limited number of them at once: fewer where they take many bytes that nobody has

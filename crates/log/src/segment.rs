@@ -36,6 +36,7 @@ mod crash_tests;
 mod tests;
 
 pub use cache::FooterCache;
+pub(crate) use reader::Piece;
 pub use reader::Segment;
 pub use writer::Writer;
 

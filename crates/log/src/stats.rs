@@ -44,6 +44,12 @@ counters! {
     cached_bytes,
     /// Gauge: bytes of WAL files.
     wal_bytes,
+    /// Reads of which all came from blocks in memory.
+    tail_reads,
+    /// Reads of segments of which all came from the page cache.
+    cached_reads,
+    /// Reads of segments or of the WAL for which the disk had, or might have had, to be waited for.
+    disk_reads,
     /// Gauge: logs.
     logs,
     /// Stretches of logs that were acknowledged, found damaged and quarantined.

@@ -291,6 +291,22 @@ impl View {
         Ok(Located { bounds, source, to })
     }
 
+    /// The sealed extents from the one that holds `from`, or the first after it, up to `bytes_max` behind the end of the
+    /// first. They end before `to`, and before what is in memory.
+    pub(crate) fn sealed_from(&self, from: i64, to: i64, bytes_max: u64) -> Vec<SealedExtent> {
+        let state = lock(&self.state);
+        let at = state.sealed.partition_point(|extent| extent.next_offset <= from);
+        let tail = state.tail.front().map_or(to, |tail| tail.first_offset.min(to));
+        let mut bytes = 0;
+        let extents = state.sealed.range(at..).enumerate();
+        let within = extents.take_while(|(nth, extent)| {
+            let before = bytes;
+            bytes += if *nth == 0 { 0 } else { extent.bytes };
+            *nth == 0 || before < bytes_max && extent.first_offset < tail
+        });
+        within.map(|(_, extent)| *extent).collect()
+    }
+
     /// Candidates for a search by time, oldest first: sealed extents, then what only the tail holds.
     pub(crate) fn stretches(&self) -> (Vec<SealedExtent>, Vec<TailExtent>) {
         let state = lock(&self.state);

@@ -279,6 +279,6 @@ fn what_a_missing_segment_held_is_served_when_it_is_put_back() {
     let engine = open(&Recorder::from_image(image));
     assert_eq!(engine.stats().quarantined, 0);
     assert_eq!(engine.bounds(log), Some(Bounds { start: 0, end: 3 }));
-    assert_eq!(read(&engine, log, 0), Ok(vec![0, 1]));
+    assert_eq!(read(&engine, log, 0), Ok(vec![0, 1, 2]));
     engine.close();
 }

@@ -49,6 +49,33 @@ fn what_was_written_is_read() {
 }
 
 #[test]
+fn a_read_that_does_not_wait_gives_what_was_written_or_nothing() {
+    on_both(|storage| {
+        for mode in [Mode::Buffered, Mode::DirectSync] {
+            let file = match storage.open("f", mode, Existence::CreateIfMissing) {
+                Ok(file) => file,
+                // The file system has no direct I/O.
+                Err(_) => continue,
+            };
+            if mode == Mode::Buffered {
+                file.write_at(b"hello world", 0).unwrap();
+            }
+            file.will_need(0, 1 << 20);
+            file.will_need(1 << 40, 1);
+            let mut part = [0; 5];
+            if file.read_cached_at(&mut part, 6).unwrap() {
+                assert_eq!((mode, &part), (Mode::Buffered, b"world"));
+            }
+            assert!(
+                !file.read_cached_at(&mut part, 7).unwrap(),
+                "the file ends before"
+            );
+            assert!(!file.read_cached_at(&mut part, 1 << 40).unwrap());
+        }
+    });
+}
+
+#[test]
 fn a_read_beyond_the_end_is_an_unexpected_end() {
     on_both(|storage| {
         let file = open(storage, "f");

@@ -5,12 +5,14 @@ mod lock;
 pub use lock::{Lock, LockError};
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{AtFlags, FallocateFlags, OFlags, StatxFlags};
+use rustix::fs::{Advice, AtFlags, FallocateFlags, OFlags, StatxFlags};
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::aligned::AlignedBuffer;
 use super::{ALIGNMENT, Existence, File, Mode, Space, Storage, check_alignment};
@@ -25,6 +27,9 @@ const PROBE: &str = "direct-probe.tmp";
 /// Transfers in a row that move less than a whole unit before a direct file counts as stuck: one such short
 /// write announces a full disk, and the next attempt reports it.
 const STALLS_MAX: u32 = 4;
+
+/// What one request for read-ahead asks for. Linux cuts each to what the device takes at once, and that is rarely less.
+const READ_AHEAD_BYTES: u64 = 128 * 1024;
 
 /// A data directory in the file system.
 pub struct Disk {
@@ -201,6 +206,41 @@ impl File for DiskFile {
         transfer(len, self.unit(), io::ErrorKind::UnexpectedEof, step)
     }
 
+    fn read_cached_at(&self, buf: &mut [u8], position: u64) -> io::Result<bool> {
+        if self.mode != Mode::Buffered {
+            return Ok(false);
+        }
+        let mut done = 0;
+        while done < buf.len() {
+            let mut rest = [IoSliceMut::new(&mut buf[done..])];
+            let at = position + done as u64;
+            match rustix::io::preadv2(&self.file, &mut rest, at, ReadWriteFlags::NOWAIT) {
+                // The rest is not in memory, or behind the end, which a read that may wait then reports.
+                Ok(0) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                    return Ok(false);
+                }
+                Ok(read) => done += read,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    fn will_need(&self, position: u64, length: u64) {
+        if self.mode != Mode::Buffered {
+            return;
+        }
+        let end = position.saturating_add(length);
+        let mut at = position;
+        while at < end {
+            let length = READ_AHEAD_BYTES.min(end - at);
+            // It is advice. Where it fails the read comes from the disk when it is made, and tells why it cannot.
+            let _ = rustix::fs::fadvise(&self.file, at, NonZeroU64::new(length), Advice::WillNeed);
+            at += length;
+        }
+    }
+
     fn write_at(&self, buf: &[u8], position: u64) -> io::Result<()> {
         check_alignment(self.mode, buf, position)?;
         let step = |done: usize| self.file.write_at(&buf[done..], position + done as u64);
@@ -217,8 +257,7 @@ impl File for DiskFile {
 
     fn forget(&self, position: u64, length: u64) {
         // Advice: a file system that does not take it keeps what it has.
-        let length = std::num::NonZero::new(length);
-        let _ = rustix::fs::fadvise(&self.file, position, length, rustix::fs::Advice::DontNeed);
+        let _ = rustix::fs::fadvise(&self.file, position, NonZeroU64::new(length), Advice::DontNeed);
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -226,7 +265,7 @@ impl File for DiskFile {
         if len > now {
             // The space is taken now, so that later writes do not run out of it, nor wait for its allocation.
             match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), now, len - now) {
-                Err(rustix::io::Errno::OPNOTSUPP) => {}
+                Err(Errno::OPNOTSUPP) => {}
                 result => return result.map_err(io::Error::from),
             }
         }

@@ -22,9 +22,16 @@ use super::cache::OpenId;
 use super::header::{HEADER_LEN, Header, Section};
 use super::run::{ChunkRun, cut};
 use super::sections::{self, CHUNK_LEN, Chunk};
-use super::{Error, Extent, Footer, FooterCache, Losses, SegmentId};
+use super::{CHUNK_BYTES_MIN, Error, Extent, Footer, FooterCache, Losses, SegmentId};
 use crate::file::aligned::{AlignedBuffer, BufferPool};
 use crate::file::{ALIGNMENT, Existence, File, Mode, Storage};
+
+/// Batches that a read gave.
+pub(crate) struct Piece {
+    pub(crate) batches: Bytes,
+    /// Nothing else of the extent lies before this offset and behind these batches.
+    pub(crate) next_offset: i64,
+}
 
 /// An open segment. Beside the file handle, 64 bytes for each log stay in memory; the sparse indexes are in the
 /// [`FooterCache`] while they are used.
@@ -121,17 +128,99 @@ impl Segment {
     /// One read of whole chunks, each verified. The result ends with a chunk where `max_bytes` allows, so that
     /// reading on from there reads no byte again; it ends before a damaged chunk, which the next read then reports.
     pub fn read(&self, extent: &Extent, from_offset: i64, max_bytes: usize) -> Result<Bytes, Error> {
-        if from_offset >= extent.next_offset {
-            return Ok(Bytes::new());
+        let piece = self.read_from(&*self.file, extent, from_offset, max_bytes)?;
+        Ok(piece.batches)
+    }
+
+    /// The same, and where reading goes on.
+    pub(crate) fn read_piece(
+        &self,
+        extent: &Extent,
+        from_offset: i64,
+        max_bytes: usize,
+    ) -> Result<Piece, Error> {
+        self.read_from(&*self.file, extent, from_offset, max_bytes)
+    }
+
+    /// The same, or `None` if something of it is not in the page cache. Does not wait for the disk.
+    pub(crate) fn read_cached(
+        &self,
+        extent: &Extent,
+        from_offset: i64,
+        max_bytes: usize,
+    ) -> Result<Option<Piece>, Error> {
+        match self.read_from(&Cached(&*self.file), extent, from_offset, max_bytes) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            piece => piece.map(Some),
         }
-        let chunks = self.chunks_of(extent)?;
+    }
+
+    /// Where the batches from an offset on are in the file: from their chunk on, if the index is at hand, else from the
+    /// beginning of the extent.
+    pub(crate) fn positions(&self, extent: &Extent, from_offset: i64) -> Range<u64> {
+        let start = self
+            .chunk_at(extent, from_offset)
+            .map_or(extent.position, |chunk| chunk.start);
+        start..extent.position.saturating_add(extent.length)
+    }
+
+    /// The least that a read from an offset has to fetch, in bytes; a guess if the index is not at hand.
+    pub(crate) fn chunk_bytes(&self, extent: &Extent, from_offset: i64) -> u64 {
+        match self.chunk_at(extent, from_offset) {
+            Some(chunk) => chunk.end.saturating_sub(chunk.start),
+            None => extent.length.min(CHUNK_BYTES_MIN),
+        }
+    }
+
+    /// Where the chunk of an offset is, if the index is at hand.
+    fn chunk_at(&self, extent: &Extent, offset: i64) -> Option<Range<u64>> {
+        let chunks = self.cache.get(self.open_id, extent.index.first)?;
+        let behind = chunks.partition_point(|chunk| chunk.first_offset <= offset);
+        let index = behind.saturating_sub(1);
+        let start = chunks.get(index)?.position;
+        let end = match chunks.get(index.saturating_add(1)) {
+            Some(next) => next.position,
+            None => extent.position.saturating_add(extent.length),
+        };
+        Some(start..end)
+    }
+
+    /// Whether a byte of the file is in the page cache.
+    pub(crate) fn is_cached(&self, position: u64) -> bool {
+        matches!(self.file.read_cached_at(&mut [0], position), Ok(true))
+    }
+
+    /// Asks for a part of an extent to be read into the page cache, and for the index that leads to it.
+    pub(crate) fn will_need(&self, extent: &Extent, positions: &Range<u64>) {
+        let index = self.index_of(extent);
+        self.file.will_need(index.position, index.length);
+        let length = positions.end.saturating_sub(positions.start);
+        self.file.will_need(positions.start, length);
+    }
+
+    fn read_from(
+        &self,
+        file: &dyn File,
+        extent: &Extent,
+        from_offset: i64,
+        max_bytes: usize,
+    ) -> Result<Piece, Error> {
+        let nothing = Piece {
+            batches: Bytes::new(),
+            next_offset: extent.next_offset,
+        };
+        if from_offset >= extent.next_offset {
+            return Ok(nothing);
+        }
+        let chunks = self.chunks_of(file, extent)?;
         let behind = chunks.partition_point(|chunk| chunk.first_offset <= from_offset);
         let mut first = behind.saturating_sub(1);
         while first < chunks.len() {
             let run = ChunkRun::fitting(extent, &chunks, first, max_bytes);
-            let bytes = self.read_run(&run)?;
+            let (bytes, next_offset) = self.read_run(file, &run)?;
             match cut(&bytes, from_offset, max_bytes) {
-                Ok(Some(batches)) => return Ok(batches),
+                Ok(Some((batches, None))) => return Ok(Piece { batches, next_offset }),
+                Ok(Some((batches, Some(next_offset)))) => return Ok(Piece { batches, next_offset }),
                 Ok(None) => {}
                 Err(_) => return Err(self.damaged(extent, run.offsets(), "it does not hold whole batches")),
             }
@@ -139,7 +228,7 @@ impl Segment {
             first = chunks
                 .partition_point(|chunk| chunk.position < run.position.saturating_add(bytes.len() as u64));
         }
-        Ok(Bytes::new())
+        Ok(nothing)
     }
 
     /// The first batch of `extent` whose maximum timestamp is `timestamp` or later.
@@ -147,10 +236,10 @@ impl Segment {
         if extent.max_timestamp < timestamp {
             return Ok(None);
         }
-        let chunks = self.chunks_of(extent)?;
+        let chunks = self.chunks_of(&*self.file, extent)?;
         let index = chunks.partition_point(|chunk| chunk.max_timestamp < timestamp);
         let run = ChunkRun::fitting(extent, &chunks, index, 0);
-        let bytes = self.read_run(&run)?;
+        let (bytes, _) = self.read_run(&*self.file, &run)?;
         let found = Batches::new(&bytes)
             .map_while(Result::ok)
             .find(|(header, _)| header.max_timestamp >= timestamp)
@@ -225,7 +314,7 @@ impl Segment {
     ) -> bool {
         let all = extent.first_offset..extent.next_offset;
         let unreadable = "the file cannot be read there";
-        let chunks = match self.read_chunk_index(extent) {
+        let chunks = match self.read_chunk_index(&*self.file, extent) {
             Ok(chunks) => chunks,
             Err(Error::Io { .. }) => {
                 damages.push(self.damaged(extent, all, unreadable));
@@ -238,7 +327,7 @@ impl Segment {
         };
         for index in 0..chunks.len() {
             let run = ChunkRun::fitting(extent, &chunks, index, 0);
-            match self.read_run(&run) {
+            match self.read_run(&*self.file, &run) {
                 Ok(_) => {}
                 Err(Error::Io { .. }) => damages.push(self.damaged(extent, run.offsets(), unreadable)),
                 Err(error) => damages.push(error),
@@ -250,26 +339,30 @@ impl Segment {
         true
     }
 
-    fn chunks_of(&self, extent: &Extent) -> Result<Arc<[Chunk]>, Error> {
+    fn chunks_of(&self, file: &dyn File, extent: &Extent) -> Result<Arc<[Chunk]>, Error> {
         if let Some(chunks) = self.cache.get(self.open_id, extent.index.first) {
             return Ok(chunks);
         }
-        let chunks: Arc<[Chunk]> = self.read_chunk_index(extent)?.into();
+        let chunks: Arc<[Chunk]> = self.read_chunk_index(file, extent)?.into();
         self.cache
             .insert(self.open_id, extent.index.first, chunks.clone());
         Ok(chunks)
     }
 
-    fn read_chunk_index(&self, extent: &Extent) -> Result<Vec<Chunk>, Error> {
+    /// Where the index of an extent's chunks is.
+    fn index_of(&self, extent: &Extent) -> Section {
         let entries_before = u64::from(extent.index.first).saturating_mul(CHUNK_LEN as u64);
-        let section = Section {
+        Section {
             kind: sections::CHUNKS,
             crc32c: extent.index.crc32c,
             position: self.chunks.position.saturating_add(entries_before),
             length: u64::from(extent.index.count).saturating_mul(CHUNK_LEN as u64),
-        };
+        }
+    }
+
+    fn read_chunk_index(&self, file: &dyn File, extent: &Extent) -> Result<Vec<Chunk>, Error> {
         let all = extent.first_offset..extent.next_offset;
-        match read_section(&*self.file, self.id(), &section) {
+        match read_section(file, self.id(), &self.index_of(extent)) {
             Ok(body) => sections::decode_chunks(&body, extent)
                 .ok_or_else(|| self.damaged(extent, all, "its index is malformed")),
             Err(Error::DamagedFooter { .. }) => Err(self.damaged(extent, all, "its index is damaged")),
@@ -277,12 +370,15 @@ impl Segment {
         }
     }
 
-    /// Reads the chunks of `run` up to the first one that is damaged, and fails if that is the first of all.
-    fn read_run(&self, run: &ChunkRun<'_>) -> Result<Bytes, Error> {
-        let buffer = match self.read_bytes(run) {
+    /// Reads the chunks of `run` up to the first one that is damaged, and fails if that is the first of all. Gives the
+    /// offset behind them too.
+    fn read_run(&self, file: &dyn File, run: &ChunkRun<'_>) -> Result<(Bytes, i64), Error> {
+        let buffer = match self.read_bytes(file, run) {
             Ok(buffer) => buffer,
             // What precedes a bad sector, or a lost end of the file, is still served.
-            Err(_) if run.chunks.len() > 1 => return self.read_run(&run.first_chunk()),
+            Err(error) if run.chunks.len() > 1 && error.kind() != io::ErrorKind::WouldBlock => {
+                return self.read_run(file, &run.first_chunk());
+            }
             Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(self.damaged(run.extent, run.offsets(), "the file ends before"));
             }
@@ -294,9 +390,11 @@ impl Segment {
             }
         };
         let mut verified = 0usize;
+        let mut next_offset = run.offsets().end;
         for (index, entry) in run.chunks.iter().enumerate() {
             let chunk = run.bytes_of(index, buffer.as_slice());
             if crc32c(chunk) != entry.crc32c {
+                next_offset = entry.first_offset;
                 break;
             }
             verified = verified.saturating_add(chunk.len());
@@ -307,14 +405,14 @@ impl Segment {
         }
         let mut bytes = buffer.freeze();
         bytes.truncate(verified);
-        Ok(bytes)
+        Ok((bytes, next_offset))
     }
 
-    fn read_bytes(&self, run: &ChunkRun<'_>) -> io::Result<AlignedBuffer> {
+    fn read_bytes(&self, file: &dyn File, run: &ChunkRun<'_>) -> io::Result<AlignedBuffer> {
         let length = usize::try_from(run.length()).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let mut buffer = self.buffers.take(length);
         buffer.resize_for_overwrite(length);
-        self.file.read_at(buffer.as_mut_slice(), run.position)?;
+        file.read_at(buffer.as_mut_slice(), run.position)?;
         Ok(buffer)
     }
 
@@ -326,6 +424,34 @@ impl Segment {
             next_offset: offsets.end,
             what,
         }
+    }
+}
+
+/// A file as far as it is in the page cache: a read that would have to wait fails with `WouldBlock`.
+struct Cached<'a>(&'a dyn File);
+
+impl File for Cached<'_> {
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
+        match self.0.read_cached_at(buf, position)? {
+            true => Ok(()),
+            false => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn write_at(&self, buf: &[u8], position: u64) -> io::Result<()> {
+        self.0.write_at(buf, position)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
     }
 }
 

@@ -100,33 +100,37 @@ impl<'a> ChunkRun<'a> {
     }
 }
 
-/// The batches of `chunks` from the one that holds `from_offset` or the first after it; `None` if all end before it.
+/// The batches of `chunks` from the one that holds `from_offset` or the first after it, and the offset behind them where
+/// they are not the last of the chunks; `None` if all end before it.
 pub(super) fn cut(
     chunks: &Bytes,
     from_offset: i64,
     max_bytes: usize,
-) -> Result<Option<Bytes>, firth_batch::Error> {
+) -> Result<Option<(Bytes, Option<i64>)>, firth_batch::Error> {
     let mut batches = Batches::new(chunks);
     let mut rest = batches.rest();
-    let first = loop {
+    let (header, first) = loop {
         let Some(batch) = batches.next() else {
             return Ok(None);
         };
         let (header, batch) = batch?;
         if header.next_offset() > from_offset {
-            break batch;
+            break (header, batch);
         }
         rest = batches.rest();
     };
     if rest.len() <= max_bytes {
-        return Ok(Some(chunks.slice_ref(rest)));
+        return Ok(Some((chunks.slice_ref(rest), None)));
     }
     let mut length = first.len();
-    for (_, batch) in batches.map_while(Result::ok) {
+    let mut next_offset = header.next_offset();
+    for (header, batch) in batches.map_while(Result::ok) {
         match length.checked_add(batch.len()) {
             Some(longer) if longer <= max_bytes => length = longer,
             _ => break,
         }
+        next_offset = header.next_offset();
     }
-    Ok(rest.get(..length).map(|batches| chunks.slice_ref(batches)))
+    let cut = rest.get(..length);
+    Ok(cut.map(|batches| (chunks.slice_ref(batches), Some(next_offset))))
 }
