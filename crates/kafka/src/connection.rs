@@ -45,6 +45,10 @@ use crate::server::Client;
 /// Nothing is dispatched while more than this waits to be written.
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
+/// After writing this much a connection lets others have its thread: the replies to a consumer that reads old data may
+/// be many megabytes, and its socket take them as fast as they come.
+const TURN_BYTES: usize = 1024 * 1024;
+
 /// Memory for the replies to Produce that are parked, taken in pieces of this size.
 const ENCODED_BYTES: usize = 8 * 1024;
 /// Free memory in the piece below which a new one is taken.
@@ -158,12 +162,18 @@ impl<S: Stream> Connection<S> {
 
     /// Does all that can be done now. Each step registers the waker where it has to wait.
     fn poll_all(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+        let mut turn = TURN_BYTES;
         loop {
             let released = self.release(cx)?;
-            let written = self.write(cx)?;
+            let written = self.write(cx, turn)?;
+            turn = turn.saturating_sub(written);
+            if turn == 0 {
+                cx.waker().wake_by_ref();
+                return Ok(());
+            }
             let dispatched = self.dispatch(cx)?;
             let read = self.read(cx)?;
-            if !(released || written || dispatched || read) {
+            if !(released || written > 0 || dispatched || read) {
                 return Ok(());
             }
         }
@@ -185,9 +195,10 @@ impl<S: Stream> Connection<S> {
         Ok(released)
     }
 
-    fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+    /// Writes while the socket takes it and the turn lasts. Gives the number of bytes.
+    fn write(&mut self, cx: &mut Context<'_>, turn: usize) -> Result<usize, Closed> {
         let mut total = 0_usize;
-        while !self.output.is_empty() {
+        while !self.output.is_empty() && total < turn {
             match self.output.poll_write(cx, &mut self.stream)? {
                 Poll::Ready(written) => total = total.saturating_add(written),
                 Poll::Pending => break,
@@ -195,7 +206,7 @@ impl<S: Stream> Connection<S> {
         }
         self.stall.moved(total);
         self.client.server.metrics.sent(total);
-        Ok(total > 0)
+        Ok(total)
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {

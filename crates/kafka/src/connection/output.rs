@@ -18,6 +18,10 @@ const GATHERED_BYTES: usize = 4096;
 /// Slices of one vectored write. Linux takes 1,024; what is larger than this is many system calls anyway.
 const SLICES_MAX: usize = 64;
 
+/// What one vectored write offers. Linux would copy as much as the socket takes, which may be megabytes, and keep all
+/// others from the core meanwhile.
+const WRITE_BYTES_MAX: usize = 256 * 1024;
+
 /// Replies that are complete and not written yet, in order.
 #[derive(Default)]
 pub(crate) struct Output {
@@ -76,7 +80,7 @@ impl Output {
         self.bytes == 0
     }
 
-    /// One vectored write of what there is. Gives the number of bytes that were taken.
+    /// One vectored write of what there is, within [`WRITE_BYTES_MAX`]. Gives the number of bytes that were taken.
     pub(crate) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
@@ -86,9 +90,15 @@ impl Output {
         let gathered: &[u8] = &self.gathered;
         let parts = self.pieces.iter().map(|piece| piece.bytes.as_ref());
         let mut count = 0_usize;
+        let mut room = WRITE_BYTES_MAX;
         for (slice, part) in slices.iter_mut().zip(parts.chain([gathered])) {
+            let part = part.get(..room).unwrap_or(part);
             *slice = IoSlice::new(part);
             count = count.saturating_add(1);
+            room = room.saturating_sub(part.len());
+            if room == 0 {
+                break;
+            }
         }
         let slices = slices.get(..count).unwrap_or_default();
         let written = ready!(Pin::new(stream).poll_write_vectored(cx, slices))?;
