@@ -33,7 +33,9 @@ pub(crate) fn render(admin: &Admin) -> String {
         u64::from(admin.health.failure().is_none()),
     );
     render_broker(&mut text, &admin.broker);
-    render_engine(&mut text, &admin.broker.engine_stats());
+    let stats = admin.broker.engine_stats();
+    render_engine(&mut text, &stats);
+    render_scrub(&mut text, &stats);
     if let Some(disk) = admin.engine.disk_usage() {
         render_disk(&mut text, &disk);
     }
@@ -121,6 +123,15 @@ fn render_engine(text: &mut Text, stats: &Stats) {
         "Stretches of logs that were acknowledged and found damaged.",
         stats.quarantined,
     );
+    text.gauge(
+        "firth_log_disk_full",
+        "1 while producers are refused for a full disk.",
+        stats.disk_full,
+    );
+    text.gauge("firth_log_failed", "1 after a flush has failed.", stats.failed);
+}
+
+fn render_scrub(text: &mut Text, stats: &Stats) {
     text.counter(
         "firth_scrub_read_bytes_total",
         "Bytes of segments that the scrub read.",
@@ -141,12 +152,6 @@ fn render_engine(text: &mut Text, stats: &Stats) {
         "When the scrub was through with all segments last; 0 if it was not since the start.",
         stats.scrub_completed_s,
     );
-    text.gauge(
-        "firth_log_disk_full",
-        "1 while producers are refused for a full disk.",
-        stats.disk_full,
-    );
-    text.gauge("firth_log_failed", "1 after a flush has failed.", stats.failed);
 }
 
 /// The alarm that is `firth_log_disk_full` belongs to this directory.
