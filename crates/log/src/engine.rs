@@ -113,6 +113,8 @@ impl Engine {
             now_ms: (environment.wall_ms)(),
         };
         let recovered = recovery::recover(&means)?;
+        // Recovery reads in larger pieces than anything that follows.
+        buffers.shrink();
         let limits = wal_limits(&*storage, &options);
         let opened = Opened {
             storage,

@@ -181,6 +181,12 @@ impl BufferPool {
         self.idle().bytes
     }
 
+    /// Gives back the memory that nobody uses at the moment.
+    pub fn shrink(&self) {
+        let idle = mem::take(&mut *self.idle());
+        drop(idle);
+    }
+
     fn put(&self, storage: Vec<u8>) {
         let mut idle = self.idle();
         idle.put(storage);

@@ -72,6 +72,8 @@ fn growth_returns_the_smaller_allocation() {
     buffer.extend_from_slice(&[4]);
     assert_eq!(pool.idle_bytes(), 4096 + ALIGNMENT);
     assert_eq!((buffer.as_slice()[4095], buffer.as_slice()[4096]), (3, 4));
+    pool.shrink();
+    assert_eq!(pool.idle_bytes(), 0);
 }
 
 #[test]
