@@ -24,7 +24,7 @@ fn read(bytes: &[u8]) {
     segment.verify();
     let producers = segment.producers().unwrap_or_default();
     assert!(producers.iter().map(|(_, windows)| windows.len()).sum::<usize>() <= bytes.len());
-    for extent in segment.extents() {
+    for extent in &*segment.extents().unwrap_or_default() {
         let position = usize::try_from(extent.position).expect("an extent lies within the file");
         let length = usize::try_from(extent.length).expect("an extent lies within the file");
         read_extent(&segment, extent, &bytes[position..position + length]);

@@ -65,6 +65,35 @@ fn render_broker(text: &mut Text, broker: &Broker) {
     }
 }
 
+fn render_segments(text: &mut Text, stats: &Stats) {
+    text.counter(
+        "firth_log_segments_written_total",
+        "Segments written.",
+        stats.segments_written,
+    );
+    text.counter(
+        "firth_log_segment_written_bytes_total",
+        "Bytes of segments written.",
+        stats.segment_written_bytes,
+    );
+    text.counter(
+        "firth_log_rewrites_total",
+        "Segments written that are made of others: merged, or what was left of them.",
+        stats.rewrites,
+    );
+    text.counter(
+        "firth_log_rewritten_bytes_total",
+        "Bytes of segments written that are made of others.",
+        stats.rewritten_bytes,
+    );
+    text.gauge("firth_log_segments", "Segments on disk.", stats.segments);
+    text.gauge(
+        "firth_log_segment_bytes",
+        "Bytes of segments on disk.",
+        stats.segment_bytes,
+    );
+}
+
 fn render_engine(text: &mut Text, stats: &Stats) {
     text.counter(
         "firth_log_batches_total",
@@ -86,22 +115,7 @@ fn render_engine(text: &mut Text, stats: &Stats) {
         "Bytes of commit blocks written to the WAL, padding included.",
         stats.wal_written_bytes,
     );
-    text.counter(
-        "firth_log_segments_written_total",
-        "Segments written.",
-        stats.segments_written,
-    );
-    text.counter(
-        "firth_log_segment_written_bytes_total",
-        "Bytes of segments written.",
-        stats.segment_written_bytes,
-    );
-    text.gauge("firth_log_segments", "Segments on disk.", stats.segments);
-    text.gauge(
-        "firth_log_segment_bytes",
-        "Bytes of segments on disk.",
-        stats.segment_bytes,
-    );
+    render_segments(text, stats);
     text.gauge(
         "firth_log_unsealed_bytes",
         "Bytes of batches that no segment holds yet.",

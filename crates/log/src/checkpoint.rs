@@ -25,7 +25,7 @@ use crate::frame::LogId;
 use crate::ids::IdSet;
 use crate::meta::{LogMeta, Meta};
 use crate::producers::Reader;
-use crate::segment::{Footer, SegmentId};
+use crate::segment::{SegmentId, Summary};
 
 const ENGINE: &[u8] = b"engine";
 const INCARNATION: &[u8] = b"incarnation/";
@@ -87,7 +87,7 @@ impl Checkpointer {
     pub(crate) fn changes<'a>(
         &self,
         meta: &Meta,
-        segments: impl IntoIterator<Item = &'a Footer>,
+        segments: impl IntoIterator<Item = &'a Summary>,
         dead: &[SegmentId],
     ) -> Changes {
         let mut changes = Changes {
@@ -95,9 +95,9 @@ impl Checkpointer {
             ..Changes::default()
         };
         changes.meta(meta);
-        for footer in segments {
-            if !dead.contains(&footer.id) && changes.listed.insert(footer.id) {
-                changes.segment(footer);
+        for summary in segments {
+            if !dead.contains(&summary.id) && changes.listed.insert(summary.id) {
+                changes.segment(summary);
             }
         }
         for id in dead {
@@ -164,10 +164,10 @@ impl Changes {
         }
     }
 
-    fn segment(&mut self, footer: &Footer) {
-        let span = [footer.source.first_lsn, footer.source.last_lsn];
+    fn segment(&mut self, summary: &Summary) {
+        let span = [summary.source.first_lsn, summary.source.last_lsn];
         let value = span.map(u64::to_le_bytes).concat();
-        self.puts.push((key(SEGMENT, footer.id.0), value));
+        self.puts.push((key(SEGMENT, summary.id.0), value));
     }
 
     fn incarnation(&mut self, incarnation: Incarnation) {

@@ -1,6 +1,6 @@
 //! What the engine's threads and its callers share.
 //!
-//! Locks: the turn, then the sequencer or the ring of WAL files (a lane that looks for work); the publisher, then the map of
+//! Locks: the manifest, for as long as a segment is made to count; the turn, then the sequencer or the ring of WAL files (a lane that looks for work); the publisher, then the map of
 //! views, then one view (publication in LSN order). The sequencer takes a view's lock for memory logs alone. All but the
 //! turn are held shortly.
 
@@ -9,9 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::block::{Entry, Incarnation};
 use crate::cache::Blocks;
 use crate::commit::Fate;
+use crate::cut::Cut;
 use crate::environment::{Environment, Options};
 use crate::file::Storage;
 use crate::file::aligned::BufferPool;
@@ -19,13 +22,16 @@ use crate::frame::{AppendError, Change, Frame, LogId, Repetition};
 use crate::gate::Gate;
 use crate::ids::IdMap;
 use crate::lock::{abort, lock, read, write};
+use crate::manifest::Manifest;
 use crate::meta::{self, Meta, Record};
-use crate::segment::{FooterCache, Segment, SegmentId};
+use crate::rewriter::Rewriting;
+use crate::segment::FooterCache;
+use crate::segments::Segments;
 use crate::sequencer::{Accepting, Sequencer};
 use crate::stats::Counters;
 use crate::stored::StoredBlock;
 use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, RwLock};
-use crate::view::{Raised, TailExtent, View};
+use crate::view::{Freed, Raised, TailExtent, View};
 use crate::wal::Wal;
 
 pub(crate) struct Core {
@@ -57,7 +63,9 @@ pub(crate) struct Disk {
     pub(crate) blocks: Mutex<Blocks>,
     pub(crate) seal: SealSignal,
     pub(crate) footers: Arc<FooterCache>,
-    pub(crate) segments: RwLock<IdMap<SegmentId, Arc<Segment>>>,
+    pub(crate) segments: Segments,
+    pub(crate) manifest: Mutex<Manifest>,
+    pub(crate) rewriting: Rewriting,
     pub(crate) publisher: Mutex<Publisher>,
     /// Producers are refused where less than this is free.
     pub(crate) reserve_bytes: u64,
@@ -104,10 +112,22 @@ pub(crate) struct SealSignal {
     pub(crate) changed: Condvar,
 }
 
-#[derive(Default)]
 pub(crate) struct SealState {
     pub(crate) reclaim: bool,
+    /// Who waits for all that is durable to be sealed.
+    pub(crate) cuts: Vec<oneshot::Sender<Cut>>,
     pub(crate) closing: bool,
+}
+
+impl Default for SealState {
+    fn default() -> SealState {
+        SealState {
+            // There may be segments that the last process had no time to remove.
+            reclaim: true,
+            cuts: Vec::new(),
+            closing: false,
+        }
+    }
 }
 
 impl SealSignal {
@@ -123,8 +143,18 @@ impl SealSignal {
         self.changed.notify_all();
     }
 
+    pub(crate) fn want_cut(&self, reply: oneshot::Sender<Cut>) {
+        let mut state = lock(&self.state);
+        if !state.closing {
+            state.cuts.push(reply);
+        }
+        self.changed.notify_all();
+    }
+
     pub(crate) fn close(&self) {
-        lock(&self.state).closing = true;
+        let mut state = lock(&self.state);
+        state.closing = true;
+        state.cuts.clear();
         self.changed.notify_all();
     }
 
@@ -179,6 +209,7 @@ impl Core {
     pub(crate) fn publish(&self, disk: &Disk, written: Written) {
         let mut raised = Raised::default();
         let mut fates = Vec::new();
+        let mut freed = Freed::default();
         let mut frees_space = false;
         {
             let mut publisher = lock(&disk.publisher);
@@ -190,7 +221,7 @@ impl Core {
                 self.show(&written.block, &mut raised);
                 for record in &written.records {
                     frees_space |= matches!(record, Record::Trimmed { .. } | Record::Deleted { .. });
-                    self.apply(record, &mut raised);
+                    self.apply(record, &mut raised, &mut freed);
                     publisher.meta.apply(record);
                 }
                 if !written.block.entries.is_empty() {
@@ -204,6 +235,7 @@ impl Core {
         fates.iter().for_each(|fate| fate.resolve(true));
         raised.raise();
         if frees_space {
+            disk.segments.give_up(&freed);
             disk.seal.want_reclaim();
         }
     }
@@ -218,16 +250,16 @@ impl Core {
         }
     }
 
-    fn apply(&self, record: &Record, raised: &mut Raised) {
+    fn apply(&self, record: &Record, raised: &mut Raised, freed: &mut Freed) {
         match record {
             Record::Trimmed { log, to } => {
                 if let Some(view) = self.view(*log) {
-                    view.trim(*to, raised);
+                    view.trim(*to, raised, freed);
                 }
             }
             Record::Deleted { log } => {
                 if let Some(view) = write(&self.views).remove(log) {
-                    view.delete(raised);
+                    view.delete(raised, freed);
                 }
             }
             // A created log has its view already; what is sealed is shown by the thread that sealed it.
@@ -295,6 +327,7 @@ impl Core {
             written.values().for_each(|written| written.fate.resolve(false));
             disk.release_lanes();
             disk.seal.close();
+            disk.rewriting.close();
         }
         self.work.notify_all();
         if !was_failed {
@@ -388,9 +421,8 @@ impl Disk {
 
     /// Sets the gauges of what is on disk.
     pub(crate) fn count(&self, counters: &Counters) {
-        let segments = read(&self.segments);
-        let bytes = segments.values().map(|segment| segment.footer().length).sum();
-        Counters::set(&counters.segments, segments.len() as u64);
+        let (count, bytes) = self.segments.count();
+        Counters::set(&counters.segments, count);
         Counters::set(&counters.segment_bytes, bytes);
     }
 }

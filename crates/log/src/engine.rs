@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
+use crate::commit::Failed;
 use crate::core::{Core, Disk, Publisher, SealSignal};
+use crate::cut::Cut;
 use crate::environment::{Direct, Durability, Environment, Options};
 use crate::file::aligned::BufferPool;
 use crate::file::{ALIGNMENT, DiskUsage, Storage};
@@ -18,11 +20,13 @@ use crate::frame::{
 use crate::gate::Gate;
 use crate::ids::IdMap;
 use crate::lock::{abort, lock, read, write};
+use crate::manifest::Manifest;
 use crate::meta::{self, Record};
 use crate::pacing::Pacing;
 use crate::producers::Producers;
 use crate::reading;
 use crate::recovery::{self, Means, OpenError, Recovered, RecoveredHead};
+use crate::rewriter::{Rewriter, Rewriting};
 use crate::sealer::{ENTRIES_MAX, Sealer};
 use crate::segment::FooterCache;
 use crate::sequencer::{Head, Sequencer};
@@ -232,6 +236,19 @@ impl Engine {
         self.core.view(log).map(|view| view.usage()).unwrap_or_default()
     }
 
+    /// The offset below which only the latest record of each key is kept; 0 where the log was never compacted.
+    pub fn compacted_to(&self, log: LogId) -> i64 {
+        self.core.view(log).map_or(0, |view| view.compacted_to())
+    }
+
+    /// All that is durable now, as segments whose files can be copied while the engine goes on.
+    pub async fn cut(&self) -> Result<Cut, Failed> {
+        let disk = self.core.disk.as_ref().ok_or(Failed)?;
+        let (reply, cut) = oneshot::channel();
+        disk.seal.want_cut(reply);
+        cut.await.map_err(|_| Failed)
+    }
+
     pub fn stats(&self) -> Stats {
         let logs = read(&self.core.views).len() as u64;
         Counters::set(&self.core.counters.logs, logs);
@@ -278,6 +295,7 @@ impl Engine {
         if let Some(disk) = &self.core.disk {
             disk.wal.close();
             disk.seal.close();
+            disk.rewriting.close();
         }
         others
             .into_iter()
@@ -374,7 +392,6 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
     }
     let next_log = recovered.meta.next_log.max(LogId::FIRST_ALLOCATED.0);
     let pacing = Pacing::new(options.segment_bytes, limits.bytes_max, ENTRIES_MAX);
-    let sealer = Sealer::new(recovered.checkpointer, recovered.carried, pacing);
     let disk = Disk {
         wal: Wal::new(
             storage.clone(),
@@ -393,7 +410,9 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
         blocks: Mutex::new(recovered.blocks),
         seal: SealSignal::default(),
         footers,
-        segments: RwLock::new(recovered.segments),
+        segments: recovered.segments,
+        manifest: Mutex::new(Manifest::new(recovered.checkpointer, recovered.carried)),
+        rewriting: Rewriting::default(),
         publisher: Mutex::new(Publisher {
             failed: false,
             next_lsn: first_lsn,
@@ -416,7 +435,7 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
     ));
     core.count_recovered(recovered.quarantined);
     Engine {
-        threads: Arc::new(Mutex::new(spawn_threads(&core, sealer, wal_mode))),
+        threads: Arc::new(Mutex::new(spawn_threads(&core, Sealer::new(pacing), wal_mode))),
         core,
     }
 }
@@ -434,6 +453,11 @@ fn spawn_threads(core: &Arc<Core>, sealer: Sealer, wal_mode: WalMode) -> Threads
         }),
         spawn(core, "sealer".into(), move |core| sealer.run(core, core.disk())),
     ];
+    if core.options.merge_segments > 0 {
+        others.push(spawn(core, "rewriter".into(), |core| {
+            Rewriter::default().run(core, core.disk())
+        }));
+    }
     if wal_mode == WalMode::Unflushed {
         others.push(spawn(core, "wal-flush".into(), |core| {
             background::flush(core, core.disk())

@@ -48,6 +48,9 @@ pub struct Options {
     pub wal_file_bytes: u64,
     /// Bytes of batches that are sealed into one segment.
     pub segment_bytes: u64,
+    /// So many segments in which logs have short stretches are merged into one. 0 is for an engine that only looks: nothing
+    /// is rewritten.
+    pub merge_segments: usize,
     /// Bytes of committed blocks that are kept in memory for readers of the tail.
     pub cache_bytes: usize,
     /// An idle producer is forgotten after this time, in milliseconds.
@@ -70,6 +73,7 @@ impl Default for Options {
             wal_bytes_max: None,
             wal_file_bytes: 64 * MIB,
             segment_bytes: 64 * MIB,
+            merge_segments: 8,
             cache_bytes: 192 * MIB as usize,
             producer_expiry_ms: 24 * 60 * 60 * 1000,
             reserve_bytes: None,

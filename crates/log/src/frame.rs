@@ -248,4 +248,6 @@ pub struct ExtentUsage {
     pub next_offset: i64,
     pub bytes: u64,
     pub max_timestamp: i64,
+    /// A segment holds it, and not the WAL alone.
+    pub is_sealed: bool,
 }

@@ -18,10 +18,12 @@ mod block;
 #[cfg(test)]
 mod block_tests;
 mod cache;
+mod carried;
 pub mod catalog;
 mod checkpoint;
 mod commit;
 mod core;
+mod cut;
 mod engine;
 mod environment;
 pub mod file;
@@ -32,6 +34,7 @@ mod gate;
 mod ids;
 mod lane;
 mod lock;
+mod manifest;
 mod meta;
 mod pacing;
 mod producers;
@@ -39,10 +42,12 @@ mod quarantine;
 mod reading;
 mod recovery;
 mod rewrite;
+mod rewriter;
 mod scan;
 mod scrub;
 mod sealer;
 pub mod segment;
+mod segments;
 mod sequencer;
 mod signal;
 #[cfg(feature = "simulation")]
@@ -55,6 +60,7 @@ mod wal;
 mod wal_slices;
 
 pub use commit::{Commit, Failed};
+pub use cut::Cut;
 pub use engine::Engine;
 pub use environment::{Direct, Durability, Environment, Options};
 pub use frame::{

@@ -39,6 +39,7 @@ use firth_batch::{Batch, Batches, Builder, Compression};
 use crate::frame::{Change, FRAME_BYTES_MAX, Kind, LogId};
 use crate::ids::{IdMap, IdSet};
 use crate::producers::Reader;
+use crate::segment::SegmentId;
 
 const VERSION: u8 = 1;
 /// Our own records are not compressed, so a batch of them is no larger than its frame.
@@ -201,6 +202,13 @@ impl Meta {
     /// An id is never given to another log, whatever became of the one that had it.
     pub(crate) fn note_log(&mut self, log: LogId) {
         self.next_log = self.next_log.max(log.0.saturating_add(1));
+    }
+
+    /// The id of the next segment.
+    pub(crate) fn take_segment(&mut self) -> SegmentId {
+        let id = SegmentId(self.next_segment);
+        self.next_segment += 1;
+        id
     }
 
     /// Offsets of a log never go back, whatever became of its records.

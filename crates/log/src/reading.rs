@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 use self::sealed::SealedRead;
 use crate::core::Core;
 use crate::frame::{Bounds, LogId, Read, ReadError, Seek};
-use crate::lock::read;
-use crate::segment::{self, Segment};
+use crate::segment;
+use crate::segments::Sealed;
 use crate::stats::Counters;
 use crate::stored::{Place, Slice};
 use crate::sync::run_blocking;
@@ -243,11 +243,28 @@ fn checked(
     })
 }
 
-/// `None` where the segment is not there any more, since the log was trimmed or deleted.
-fn find_extent(core: &Core, log: LogId, extent: &SealedExtent) -> Option<(Arc<Segment>, segment::Extent)> {
-    let segment = read(&core.disk().segments).get(&extent.segment).cloned()?;
-    let stored = *segment.extent(log.0)?;
-    Some((segment, stored))
+/// `None` where the segment is not there any more, since the log was trimmed or deleted, or it was rewritten.
+fn find_extent(
+    core: &Core,
+    log: LogId,
+    extent: &SealedExtent,
+) -> Result<Option<(Arc<Sealed>, segment::Extent)>, segment::Error> {
+    let Some(sealed) = core.disk().segments.get(extent.segment) else {
+        return Ok(None);
+    };
+    let damaged = |what| segment::Error::Damaged {
+        segment: extent.segment,
+        log: log.0,
+        first_offset: extent.first_offset,
+        next_offset: extent.next_offset,
+        what,
+    };
+    match sealed.extent(log.0) {
+        Ok(Some(stored)) => Ok(Some((sealed, stored))),
+        Ok(None) => Err(damaged("the list of extents has changed")),
+        Err(segment::Error::DamagedFooter { what, .. }) => Err(damaged(what)),
+        Err(error) => Err(error),
+    }
 }
 
 fn segment_error(core: &Core, view: &View, error: segment::Error) -> ReadError {
@@ -293,6 +310,11 @@ pub(crate) async fn find(core: &Arc<Core>, log: LogId, seek: Seek) -> Result<Opt
             match find_sealed(core, &view, *extent, timestamp).await {
                 Err(ReadError::Damaged { next_offset, .. }) => {
                     scan(core, log, next_offset, extent.next_offset, timestamp).await?
+                }
+                // It was rewritten or trimmed since.
+                Ok(None) => {
+                    let from = view.bounds().start.max(extent.first_offset);
+                    scan(core, log, from, extent.next_offset, timestamp).await?
                 }
                 batch => batch?,
             }
@@ -360,12 +382,11 @@ async fn find_sealed(
 ) -> Result<Option<Bytes>, ReadError> {
     let (task_core, task_view) = (core.clone(), view.clone());
     blocking(core, 0, move || {
-        let Some((segment, stored)) = find_extent(&task_core, task_view.log(), &extent) else {
-            return Ok(None);
-        };
-        segment
-            .find(&stored, timestamp)
-            .map_err(|error| segment_error(&task_core, &task_view, error))
+        let found = find_extent(&task_core, task_view.log(), &extent).and_then(|found| match found {
+            Some((segment, stored)) => segment.find(&stored, timestamp),
+            None => Ok(None),
+        });
+        found.map_err(|error| segment_error(&task_core, &task_view, error))
     })
     .await
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use self::base::Base;
 use crate::block::Incarnation;
 use crate::cache::Blocks;
+use crate::carried::{Carried, SealedProducers};
 use crate::catalog::{self, Catalog};
 use crate::checkpoint::{self, Checkpoint, Checkpointer};
 use crate::core::tail_extent;
@@ -21,10 +22,9 @@ use crate::frame::LogId;
 use crate::ids::IdMap;
 use crate::meta::{self, Meta};
 use crate::producers::Producers;
-use crate::rewrite::{Carried, SealedProducers};
 use crate::scan::{self, Damage, Scan, Span};
-use crate::sealer::sealed_extents;
 use crate::segment::{self, FooterCache, Segment, SegmentId};
+use crate::segments::{Segments, Views};
 use crate::view::View;
 use crate::wal::{self, WalFile, WalMode};
 
@@ -49,8 +49,8 @@ pub enum OpenError {
 pub(crate) struct Recovered {
     pub(crate) checkpointer: Checkpointer,
     pub(crate) meta: Meta,
-    pub(crate) segments: IdMap<SegmentId, Arc<Segment>>,
-    pub(crate) views: IdMap<LogId, Arc<View>>,
+    pub(crate) segments: Segments,
+    pub(crate) views: Views,
     pub(crate) blocks: Blocks,
     /// Where each log goes on.
     pub(crate) heads: Vec<RecoveredHead>,
@@ -91,7 +91,7 @@ pub(crate) fn recover(means: &Means<'_>) -> Result<Recovered, OpenError> {
         Some(checkpoint) if !checkpoint.is_new || segments.segments.is_empty() => {
             listed.clone_from(&checkpoint.segments);
             incarnations.clone_from(&checkpoint.incarnations);
-            Base::from_checkpoint(checkpoint, segments)
+            Base::from_checkpoint(checkpoint, segments)?
         }
         _ => Base::from_segments(segments)?,
     };
@@ -196,7 +196,7 @@ fn find_segments(means: &Means<'_>) -> Result<base::Found, OpenError> {
     }
     found
         .segments
-        .sort_by_key(|segment| (segment.footer().source.last_lsn, segment.id()));
+        .sort_by_key(|segment| (segment.summary().source.last_lsn, segment.id()));
     Ok(found)
 }
 
@@ -285,11 +285,14 @@ fn serve(
     } = tail;
     losses::name(means.storage, &damages)?;
 
-    let views = build_views(&meta, &base.segments);
+    let newer = base.newer.iter().map(Segment::id);
+    let superseded = newer.chain(base.superseded.iter().copied()).collect();
+    let views = build_views(&meta);
+    let segments = show_segments(base.segments, &views)?;
     let (data_lsn, recorded_lsn) = last_lsns(&found);
     make_durable(means, &found, recorded_lsn.max(base.claimed_lsn) + 1)?;
     let (blocks, mut full) = build_tail(&views, found);
-    let (losses, quarantined) = losses::quarantine(&mut meta, &views, &base.segments, &damages);
+    let (losses, quarantined) = losses::quarantine(&mut meta, &views, &segments, &damages);
     if data_lsn == 0 && losses.is_empty() {
         // Blocks without entries have told what they had to.
         meta.sealed_lsn = meta.sealed_lsn.max(last_lsn);
@@ -311,19 +314,14 @@ fn serve(
         &mut checkpointer,
         incarnation,
         &mut meta,
-        &base.segments,
+        &segments,
     )?;
 
-    let newer = base.newer.iter().map(Segment::id);
-    remove_superseded(means.storage, newer.chain(base.superseded).collect())?;
-    let segments = base
-        .segments
-        .into_iter()
-        .map(|segment| (segment.id(), Arc::new(segment)));
+    remove_superseded(means.storage, superseded)?;
     Ok(Recovered {
         checkpointer,
         meta,
-        segments: segments.collect(),
+        segments,
         views,
         blocks,
         heads,
@@ -374,12 +372,13 @@ fn begin(
     checkpointer: &mut Checkpointer,
     incarnation: Incarnation,
     meta: &mut Meta,
-    segments: &[Segment],
+    segments: &Segments,
 ) -> Result<(), OpenError> {
     let last_lsn = incarnation.first_lsn - 1;
     checkpointer.begin(incarnation);
-    let footers = segments.iter().map(|segment| segment.footer());
-    let changes = checkpointer.changes(meta, footers, &[]);
+    let segments = segments.in_order();
+    let summaries = segments.iter().map(|sealed| sealed.summary());
+    let changes = checkpointer.changes(meta, summaries, &[]);
     checkpointer
         .commit(storage, last_lsn, changes)
         .map_err(catalog_error)?;
@@ -387,21 +386,31 @@ fn begin(
     Ok(())
 }
 
-fn build_views(meta: &Meta, segments: &[Segment]) -> IdMap<LogId, Arc<View>> {
+fn build_views(meta: &Meta) -> Views {
     // Ends grow with what is found in the WAL; what segments hold or held is noted in the state.
     let views = meta
         .logs
         .iter()
         .map(|(log, state)| (*log, Arc::new(View::new(*log, state.start, state.next_offset))));
-    let views: IdMap<_, _> = views.collect();
-    for segment in segments {
-        for (log, extent) in sealed_extents(segment.footer()) {
-            if let Some(view) = views.get(&log) {
-                view.sealed(extent);
-            }
-        }
+    views.collect()
+}
+
+/// Makes the segments readable, each in the place of those that it was made of.
+fn show_segments(mut found: Vec<Segment>, views: &Views) -> Result<Segments, OpenError> {
+    found.sort_unstable_by_key(Segment::id);
+    let segments = Segments::default();
+    for segment in found {
+        let extents = segment.extents().map_err(segment_error)?;
+        segments.show(segment, &extents, views);
     }
-    views
+    Ok(segments)
+}
+
+fn segment_error(error: segment::Error) -> OpenError {
+    match error {
+        segment::Error::Io { source, .. } => OpenError::Io(source),
+        other => OpenError::Damaged(other.to_string()),
+    }
 }
 
 type Built = (Blocks, Vec<(Arc<WalFile>, u64)>);

@@ -1,45 +1,88 @@
 //! The one background operation: sources in, one segment out.
 //!
-//! Sealing gives it WAL blocks; merging and reclaiming will give it segments too. What is below a log's start, or of
-//! a deleted log, is left out; offsets stay as they are.
-//!
-//! What the WAL lost has no place among the batches, and when the WAL is written over nothing else tells of it. So the
-//! next segment that is written names it, and it is known before anything behind it counts as sealed. A lost batch is in
-//! no producer's window, as if it had never been sent: sent again it is taken.
+//! Sealing gives it WAL blocks; merging, compaction and reclaiming give it extents of segments. What is below a log's start,
+//! of a deleted log, or not selected, is left out; offsets stay as they are.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
 use firth_batch::Batches;
 
 use crate::block::{self, Entry};
-use crate::core::Core;
+use crate::carried::{Carried, NOWHERE};
+use crate::core::{Core, Disk};
 use crate::file::Mode;
 use crate::frame::LogId;
 use crate::ids::IdMap;
-use crate::producers::Producers;
-use crate::segment::{Footer, Hole, Losses, SegmentId, Source, Writer};
+use crate::lock::read;
+use crate::segment::{self, Footer, Hole, Losses, SegmentId, Source, Writer};
+use crate::segments::{self, Sealed};
 use crate::stored::{Loaded, StoredBlock};
+use crate::view::SealedExtent;
 
-/// What segments hold beside batches, and the next one takes over.
-pub(crate) struct Carried {
-    pub(crate) producers: SealedProducers,
-    /// What no segment names yet.
-    pub(crate) losses: Losses,
+/// What is read of a segment at once, in bytes.
+const READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// Blocks that are sealed into the segment `id`.
+pub(crate) struct Unsealed<'a> {
+    pub(crate) blocks: &'a [Arc<StoredBlock>],
+    pub(crate) source: Source,
+    pub(crate) id: SegmentId,
+    /// From where each log is kept; it is gone where there is none.
+    pub(crate) start_of: &'a dyn Fn(LogId) -> Option<i64>,
 }
 
-/// The windows of idempotent producers as of what is sealed, and the segment that holds them last.
-#[derive(Clone, Default)]
-pub(crate) struct SealedProducers(IdMap<LogId, Sealed>);
+/// Extents of segments of which the segment `id` is made.
+pub(crate) struct Job<'a> {
+    pub(crate) id: SegmentId,
+    pub(crate) generation: u32,
+    pub(crate) source: Source,
+    /// In ascending order of log ids.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) selection: &'a dyn Selection,
+    /// Windows of producers, and losses, of segments that are dead when the new one is shown.
+    pub(crate) windows: Vec<(LogId, Vec<u8>)>,
+    pub(crate) holes: Vec<Hole>,
+}
 
-/// No segment has this id.
-const NOWHERE: SegmentId = SegmentId(0);
+/// Consecutive extents of a log, which become one.
+pub(crate) struct Part {
+    pub(crate) log: LogId,
+    pub(crate) extents: Vec<(Arc<Sealed>, SealedExtent)>,
+}
 
-#[derive(Clone)]
-struct Sealed {
-    producers: Producers,
-    segment: SegmentId,
+/// What of the batches is kept.
+pub(crate) trait Selection {
+    /// Hands what is kept of some batches of the log to the writer, in the same order.
+    fn select(&self, log: LogId, batches: &[u8], writer: &mut Writer<'_>) -> io::Result<()>;
+
+    /// Up to where the log is compacted when it was written.
+    fn compacted_to(&self) -> i64;
+}
+
+/// All that is not trimmed.
+pub(crate) struct Everything;
+
+impl Selection for Everything {
+    fn select(&self, _: LogId, batches: &[u8], writer: &mut Writer<'_>) -> io::Result<()> {
+        writer.push(batches)
+    }
+
+    fn compacted_to(&self) -> i64 {
+        0
+    }
+}
+
+/// Why there is no new segment.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the engine is closing")]
+    Stopped,
+    #[error(transparent)]
+    Write(#[from] io::Error),
+    /// A source cannot be read. It stays as it is.
+    #[error(transparent)]
+    Source(#[from] segment::Error),
 }
 
 /// One log's part of a source.
@@ -51,31 +94,34 @@ struct Piece<'a> {
     is_trimmed: bool,
 }
 
-/// Writes what is kept of `blocks` into the segment `id`, with the windows of producers that segments which are `dead` hold
-/// last, and with what is lost. `None` where there is nothing to write.
-pub(crate) fn rewrite(
+/// Writes what is kept of blocks into a segment, with the windows of producers that segments which are `dead` hold last,
+/// and with what is lost. `None` where there is nothing to write.
+pub(crate) fn seal(
     core: &Core,
-    blocks: &[Arc<StoredBlock>],
-    source: Source,
-    id: SegmentId,
+    unsealed: &Unsealed<'_>,
     carried: &mut Carried,
     dead: &[SegmentId],
 ) -> io::Result<Option<Footer>> {
-    let mut losses = carried.losses_before(source.last_lsn, |hole| is_kept(core, hole));
+    let Unsealed {
+        blocks, source, id, ..
+    } = *unsealed;
+    let mut losses = {
+        let views = read(&core.views);
+        carried.losses_before(source.last_lsn, |hole| segments::is_kept(&views, hole))
+    };
     let producers = &mut carried.producers;
     let loaded = blocks
         .iter()
         .map(|block| block.load())
         .collect::<io::Result<Vec<_>>>()?;
-    let pieces = pieces(core, blocks, &loaded);
+    let pieces = pieces(unsealed, &loaded);
     let mut changed = producers.held_by(dead);
     changed.extend(producers.held_by(&[NOWHERE]));
     if pieces.is_empty() && changed.is_empty() && losses.is_empty() {
         return Ok(None);
     }
     let disk = core.disk();
-    let mode = if disk.direct { Mode::Direct } else { Mode::Buffered };
-    let mut writer = Writer::create(&*disk.storage, id, mode)?;
+    let mut writer = create(disk, id)?;
     let kept = pieces.iter().filter(|piece| !piece.is_trimmed);
     writer.reserve(kept.map(|piece| u64::from(piece.entry.length)).sum())?;
     for group in pieces.chunk_by(|a, b| a.entry.log == b.entry.log) {
@@ -96,115 +142,79 @@ pub(crate) fn rewrite(
         }
     }
     for log in &changed {
-        if let Some(sealed) = producers.0.get(log) {
-            writer.producers(log.0, &sealed.producers.encode());
+        if let Some(windows) = producers.encoded(*log) {
+            writer.producers(log.0, &windows);
         }
     }
     losses.holes.sort_unstable();
-    let footer = writer.finish(source, losses)?;
+    let footer = writer.finish(source, 0, losses)?;
     changed.iter().for_each(|log| producers.set_segment(*log, id));
     carried.forget_losses_before(source.last_lsn);
     Ok(Some(footer))
 }
 
-/// Whether the log is there and not trimmed beyond the hole.
-fn is_kept(core: &Core, hole: &Hole) -> bool {
-    let view = core.view(LogId(hole.log));
-    view.is_some_and(|view| view.bounds().start < hole.next_offset)
-}
-
-impl Carried {
-    pub(crate) fn new(producers: SealedProducers, losses: Losses) -> Carried {
-        Carried { producers, losses }
-    }
-
-    /// What the segment of a span up to `lsn` names: all holes, and the lost blocks of the span, so that no later segment
-    /// holds anything that is older.
-    fn losses_before(&self, lsn: u64, is_kept: impl Fn(&Hole) -> bool) -> Losses {
-        let Losses { holes, blocks } = &self.losses;
-        Losses {
-            holes: holes.iter().filter(|hole| is_kept(hole)).copied().collect(),
-            blocks: blocks
-                .iter()
-                .filter(|span| span.first_lsn <= lsn)
-                .copied()
-                .collect(),
-        }
-    }
-
-    fn forget_losses_before(&mut self, lsn: u64) {
-        self.losses.holes.clear();
-        self.losses.blocks.retain(|span| span.first_lsn > lsn);
-    }
-}
-
-impl SealedProducers {
-    /// Takes over what a segment holds of a log.
-    pub(crate) fn insert(&mut self, log: LogId, producers: Producers, segment: SegmentId) {
-        self.0.insert(log, Sealed { producers, segment });
-    }
-
-    /// Notes the producers of some batches, and says whether there were any.
-    pub(crate) fn note(&mut self, batches: &[u8], log: LogId, now_ms: i64) -> bool {
-        let mut noted = false;
-        for batch in Batches::new(batches) {
-            let Ok((header, _)) = batch else { break };
-            if header.has_producer_id() {
-                let sealed = self.0.entry(log).or_insert_with(|| Sealed {
-                    producers: Producers::default(),
-                    segment: NOWHERE,
-                });
-                sealed.producers.observe(&header, header.base_offset, now_ms);
-                noted = true;
+/// Writes what is selected of extents into a segment. `progress` is told of every stretch that was read, in bytes, and says
+/// whether to go on.
+pub(crate) fn rewrite(
+    core: &Core,
+    job: Job<'_>,
+    mut progress: impl FnMut(usize) -> bool,
+) -> Result<Footer, Error> {
+    let mut writer = create(core.disk(), job.id)?;
+    for part in &job.parts {
+        let Some(view) = core.view(part.log) else {
+            continue;
+        };
+        let (Some((_, first)), Some((_, last))) = (part.extents.first(), part.extents.last()) else {
+            continue;
+        };
+        writer.begin_extent(part.log.0);
+        let mut compacted_to = job.selection.compacted_to();
+        for (sealed, extent) in &part.extents {
+            let stored = sealed.extent(part.log.0)?.ok_or(segment::Error::DamagedFooter {
+                segment: sealed.id(),
+                what: "an extent that it had is missing",
+            })?;
+            compacted_to = compacted_to.max(stored.compacted_to);
+            let mut from = extent.first_offset.max(view.bounds().start);
+            loop {
+                let batches = sealed.read(&stored, from, READ_BYTES)?;
+                let Some(Ok((header, _))) = Batches::new(&batches).last() else {
+                    break;
+                };
+                from = header.next_offset();
+                job.selection.select(part.log, &batches, &mut writer)?;
+                if !progress(batches.len()) {
+                    return Err(Error::Stopped);
+                }
             }
         }
-        noted
+        writer.cover(first.first_offset..last.next_offset, compacted_to);
     }
+    for (log, windows) in &job.windows {
+        writer.producers(log.0, windows);
+    }
+    let losses = Losses {
+        holes: job.holes,
+        blocks: Vec::new(),
+    };
+    Ok(writer.finish(job.source, job.generation, losses)?)
+}
 
-    pub(crate) fn remove(&mut self, log: LogId) -> Option<Producers> {
-        self.0.remove(&log).map(|sealed| sealed.producers)
-    }
-
-    /// Forgets producers that have not appended since `horizon_ms`, and logs that are gone.
-    pub(crate) fn expire(&mut self, horizon_ms: i64, exists: impl Fn(LogId) -> bool) {
-        self.0.retain(|log, sealed| {
-            sealed.producers.expire(horizon_ms);
-            !sealed.producers.is_empty() && exists(*log)
-        });
-    }
-
-    /// Logs whose windows are last in one of these segments.
-    pub(crate) fn held_by(&self, segments: &[SegmentId]) -> BTreeSet<LogId> {
-        let held = self
-            .0
-            .iter()
-            .filter(|(_, sealed)| segments.contains(&sealed.segment));
-        held.map(|(log, _)| *log).collect()
-    }
-
-    /// These segments are removed; the next one takes over what they held last.
-    pub(crate) fn lose(&mut self, segments: &[SegmentId]) {
-        for log in self.held_by(segments) {
-            self.set_segment(log, NOWHERE);
-        }
-    }
-
-    fn set_segment(&mut self, log: LogId, segment: SegmentId) {
-        if let Some(sealed) = self.0.get_mut(&log) {
-            sealed.segment = segment;
-        }
-    }
+fn create(disk: &Disk, id: SegmentId) -> io::Result<Writer<'_>> {
+    let mode = if disk.direct { Mode::Direct } else { Mode::Buffered };
+    Writer::create(&*disk.storage, id, mode)
 }
 
 /// The parts of logs that still exist, in order of their logs and offsets.
-fn pieces<'a>(core: &Core, blocks: &'a [Arc<StoredBlock>], loaded: &'a [Loaded]) -> Vec<Piece<'a>> {
+fn pieces<'a>(unsealed: &Unsealed<'a>, loaded: &'a [Loaded]) -> Vec<Piece<'a>> {
     let mut starts: IdMap<LogId, Option<i64>> = IdMap::default();
     let mut pieces: Vec<Piece<'a>> = Vec::new();
-    for (block, loaded) in blocks.iter().zip(loaded) {
+    for (block, loaded) in unsealed.blocks.iter().zip(loaded) {
         for entry in &block.entries {
             let start = starts
                 .entry(entry.log)
-                .or_insert_with(|| core.view(entry.log).map(|view| view.bounds().start));
+                .or_insert_with(|| (unsealed.start_of)(entry.log));
             if let Some(start) = *start {
                 pieces.push(Piece {
                     entry,

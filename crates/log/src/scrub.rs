@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use crate::core::{Core, Disk};
 use crate::frame::LogId;
-use crate::lock::{abort, lock, read};
-use crate::segment::{Error, Segment, SegmentId};
+use crate::lock::{abort, lock};
+use crate::segment::{Error, SegmentId};
+use crate::segments::Sealed;
 use crate::stats::Counters;
 use crate::sync::{Condvar, Mutex};
 
@@ -73,7 +74,12 @@ pub(crate) fn run(core: &Core, disk: &Disk, pace: Pace, stop: &Stop) {
     };
     let mut first = Some(core.environment.draw());
     loop {
-        let mut ids: Vec<SegmentId> = read(&disk.segments).keys().copied().collect();
+        let mut ids: Vec<SegmentId> = disk
+            .segments
+            .in_order()
+            .iter()
+            .map(|sealed| sealed.id())
+            .collect();
         ids.sort_unstable();
         if ids.is_empty() {
             if stop.pause(NOTHING_RETRY.min(pace.interval)) {
@@ -111,7 +117,7 @@ struct Scrub<'a> {
 impl Scrub<'_> {
     /// Verifies one segment if it is still there, within `share` of the pass. False where the end was asked for.
     fn segment(&mut self, id: SegmentId, share: Duration) -> bool {
-        let segment = read(&self.disk.segments).get(&id).cloned();
+        let segment = self.disk.segments.get(id);
         let mut taken = Duration::ZERO;
         if let Some(segment) = segment {
             match self.verify(&segment, &mut taken) {
@@ -124,7 +130,7 @@ impl Scrub<'_> {
     }
 
     /// `None` where the end was asked for.
-    fn verify(&mut self, segment: &Arc<Segment>, taken: &mut Duration) -> Option<Vec<Error>> {
+    fn verify(&mut self, segment: &Arc<Sealed>, taken: &mut Duration) -> Option<Vec<Error>> {
         let mut stopped = false;
         let damages = segment.verify_on_medium(|bytes| {
             Counters::add(&self.core.counters.scrub_bytes, bytes);

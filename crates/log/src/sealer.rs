@@ -3,24 +3,19 @@
 //! The order is: the segment is durable, the catalog knows it, the WAL files are free. A crash between any two leaves
 //! the data in both places, and recovery takes either.
 
-use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::background::{FULL_DISK_RETRY, is_full_disk};
-use crate::catalog;
-use crate::checkpoint::Checkpointer;
+use crate::background::FULL_DISK_RETRY;
 use crate::core::{Core, Disk, FullFor};
+use crate::cut::Cut;
 use crate::frame::LogId;
-use crate::ids::IdMap;
-use crate::lock::{abort, lock, read, write};
+use crate::lock::{abort, lock, read};
+use crate::manifest::{self, Error, Manifest, SealedSpan};
 use crate::pacing::{Decision, Pacing, Situation};
-use crate::rewrite::{self, Carried};
-use crate::segment::{self, Footer, Segment, SegmentId, Source};
+use crate::rewrite::{self, Unsealed};
+use crate::segment::{SegmentId, Source};
 use crate::stats::Counters;
-use crate::stored::StoredBlock;
-use crate::view::{SealedExtent, View};
 
 /// More slices of logs than this are sealed together, so that the index of what is unsealed stays bounded.
 pub(crate) const ENTRIES_MAX: usize = 256 * 1024;
@@ -28,64 +23,35 @@ pub(crate) const ENTRIES_MAX: usize = 256 * 1024;
 const DEFER: Duration = Duration::from_millis(50);
 
 pub(crate) struct Sealer {
-    pub(crate) checkpointer: Checkpointer,
-    carried: Carried,
     pub(crate) pacing: Pacing,
-    /// What is in a segment already and not in the catalog yet, since the disk was full.
-    written: Option<SealedSpan>,
-    /// Segments whose files are gone and which the catalog still lists.
-    removed: Vec<SegmentId>,
     /// Where the last snapshot of the engine's state lies in the meta log.
     snapshot: Option<i64>,
     /// The system said how much is free when it was asked last.
     space_known: bool,
 }
 
-/// Blocks, and the segment that holds what is kept of them.
-struct SealedSpan {
-    blocks: Vec<Arc<StoredBlock>>,
-    source: Source,
-    footer: Option<Footer>,
-}
-
 /// What the thread does next.
 enum Work {
     Seal,
+    /// Seal all that is durable, for those who wait for it.
+    Cut,
     /// Only look for segments that nobody needs any more.
     Reclaim,
     Stop,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error(transparent)]
-    Catalog(#[from] catalog::Error),
-    #[error(transparent)]
-    Segment(#[from] segment::Error),
-}
-
-impl Error {
-    /// Not having space is a condition that passes; anything else is not.
-    fn is_full_disk(&self) -> bool {
-        match self {
-            Error::Io(error) => is_full_disk(error),
-            Error::Segment(segment::Error::Io { source, .. }) => is_full_disk(source),
-            Error::Catalog(catalog::Error::Io(error)) => is_full_disk(error),
-            Error::Catalog(_) | Error::Segment(_) => false,
-        }
-    }
+/// How much is sealed into one segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Amount {
+    Segment,
+    /// All that is published, as of one LSN.
+    Everything,
 }
 
 impl Sealer {
-    pub(crate) fn new(checkpointer: Checkpointer, carried: Carried, pacing: Pacing) -> Sealer {
+    pub(crate) fn new(pacing: Pacing) -> Sealer {
         Sealer {
-            checkpointer,
-            carried,
             pacing,
-            written: None,
-            removed: Vec::new(),
             snapshot: None,
             space_known: true,
         }
@@ -95,27 +61,32 @@ impl Sealer {
     pub(crate) fn run(mut self, core: &Core, disk: &Disk) {
         loop {
             self.check_reserve(core, disk);
-            let done = match self.wait(core, disk) {
-                Work::Seal => self.seal(core, disk),
-                Work::Reclaim => self.reclaim(core, disk),
+            let work = self.wait(core, disk);
+            let mut manifest = lock(&disk.manifest);
+            let done = match work {
+                Work::Seal => self.seal(core, disk, &mut manifest, Amount::Segment),
+                Work::Cut => self.cut(core, disk, &mut manifest),
+                Work::Reclaim => manifest.reclaim(core, disk),
                 Work::Stop => return,
             };
             match done {
-                Ok(()) => core.set_disk_full(FullFor::Segments, false),
+                Ok(()) => {
+                    drop(manifest);
+                    core.set_disk_full(FullFor::Segments, false);
+                    // There is more that can be merged, or less that is kept.
+                    disk.rewriting.look();
+                }
                 Err(error) if error.is_full_disk() => {
+                    drop(manifest);
                     core.set_disk_full(FullFor::Segments, true);
                     // What frees space has to be written first.
                     disk.gate.hold(false);
                     if disk.seal.wait_for_space(FULL_DISK_RETRY) {
                         return;
                     }
-                    // What producers wait for comes before the tidiness of the catalog, but not before what tells their
-                    // retries from news.
-                    let dead = self.without_producers(dead_segments(core, disk));
-                    if let Err(error) = self.remove(core, disk, &dead) {
+                    if let Err(error) = lock(&disk.manifest).reclaim_first(core, disk) {
                         return core.fail(&format!("removing segments: {error}"));
                     }
-                    self.removed.extend(dead);
                 }
                 Err(error) => return core.fail(&format!("sealing: {error}")),
             }
@@ -139,8 +110,12 @@ impl Sealer {
             // After a full disk there has to be another try, as nobody else says that there is space.
             let was_full = disk.is_full_for(FullFor::Segments);
             disk.gate.hold(self.pacing.is_sustained() && !was_full);
-            if decision == Decision::Seal || self.written.is_some() || was_full {
+            if decision == Decision::Seal || was_full {
                 return Work::Seal;
+            }
+            state.cuts.retain(|reply| !reply.is_closed());
+            if !state.cuts.is_empty() {
+                return Work::Cut;
             }
             if std::mem::take(&mut state.reclaim) {
                 return Work::Reclaim;
@@ -162,24 +137,31 @@ impl Sealer {
     }
 
     /// Seals one span.
-    fn seal(&mut self, core: &Core, disk: &Disk) -> Result<(), Error> {
-        let dead = dead_segments(core, disk);
-        let span = match self.written.take() {
-            Some(span) => span,
-            None => match self.write(core, disk, &dead)? {
-                Some(span) => span,
-                None => return Ok(()),
-            },
+    fn seal(
+        &mut self,
+        core: &Core,
+        disk: &Disk,
+        manifest: &mut Manifest,
+        amount: Amount,
+    ) -> Result<(), Error> {
+        let dead = disk.segments.dead(&read(&core.views));
+        if manifest.written.is_none() {
+            manifest.written = write(core, disk, manifest, &dead, amount)?;
+        }
+        if manifest.written.is_none() {
+            return Ok(());
+        }
+        let dead = manifest.without_producers(dead);
+        manifest.checkpoint(disk, &dead)?;
+        let Some(span) = manifest.written.take() else {
+            return Ok(());
         };
-        let dead = self.without_producers(dead);
-        if let Err(error) = self.checkpoint(disk, span.footer.as_ref(), &dead) {
-            self.written = Some(span);
-            return Err(error);
-        }
         if let Some(footer) = &span.footer {
-            show(core, disk, footer)?;
+            manifest::show(core, disk, footer.summary.id, &footer.extents)?;
+            Counters::add(&core.counters.segments_written, 1);
+            Counters::add(&core.counters.segment_written_bytes, footer.summary.length);
         }
-        self.remove(core, disk, &dead)?;
+        manifest.remove(core, disk, &dead)?;
 
         let gone = {
             let mut blocks = lock(&disk.blocks);
@@ -199,107 +181,21 @@ impl Sealer {
         Ok(())
     }
 
-    /// Writes the segment of the next span. `None` where nothing is unsealed.
-    fn write(&mut self, core: &Core, disk: &Disk, dead: &[SegmentId]) -> Result<Option<SealedSpan>, Error> {
-        self.expire_producers(core);
-        let (blocks, source, id) = {
-            let publisher = lock(&disk.publisher);
-            let (blocks, next_lsn) = lock(&disk.blocks).span(core.options.segment_bytes);
-            if blocks.is_empty() {
-                return Ok(None);
-            }
-            let source = Source {
-                first_lsn: publisher.meta.sealed_lsn + 1,
-                // Blocks without entries are sealed with those before them, so that they do not hold their file.
-                last_lsn: next_lsn.unwrap_or(publisher.next_lsn) - 1,
-            };
-            (blocks, source, SegmentId(publisher.meta.next_segment))
-        };
-        let written = rewrite::rewrite(core, &blocks, source, id, &mut self.carried, dead);
-        if written.is_err() {
-            // It takes space, and after a flush that failed neither its bytes nor its name would ever be durable.
-            let _ = disk.storage.remove(&id.path());
-            disk.gate.sealed(0);
+    /// Seals all that is durable, and gives the segments that hold it to those who wait for it. Nothing that is kept as of
+    /// that moment is removed before they have it.
+    fn cut(&mut self, core: &Core, disk: &Disk, manifest: &mut Manifest) -> Result<(), Error> {
+        if manifest.written.is_some() {
+            self.seal(core, disk, manifest, Amount::Segment)?;
         }
-        let footer = written?;
-        let mut publisher = lock(&disk.publisher);
-        let meta = &mut publisher.meta;
-        meta.sealed_lsn = source.last_lsn;
-        meta.next_segment = id.0 + 1;
-        for entry in blocks.iter().flat_map(|block| &block.entries) {
-            meta.note_next_offset(entry.log, entry.next_offset);
+        let mut segments = disk.segments.in_order();
+        let newest = segments.iter().map(|sealed| sealed.id()).max();
+        self.seal(core, disk, manifest, Amount::Everything)?;
+        let newer = disk.segments.in_order().into_iter();
+        segments.extend(newer.filter(|sealed| newest.is_none_or(|newest| sealed.id() > newest)));
+        for reply in std::mem::take(&mut lock(&disk.seal.state).cuts) {
+            // Who asked may be gone.
+            let _ = reply.send(Cut::new(segments.clone()));
         }
-        for hole in footer.iter().flat_map(|footer| &footer.losses.holes) {
-            meta.note_next_offset(LogId(hole.log), hole.next_offset);
-        }
-        Ok(Some(SealedSpan {
-            blocks,
-            source,
-            footer,
-        }))
-    }
-
-    /// Removes the segments that nobody needs any more.
-    fn reclaim(&mut self, core: &Core, disk: &Disk) -> Result<(), Error> {
-        let dead = self.without_producers(dead_segments(core, disk));
-        if dead.is_empty() && self.removed.is_empty() {
-            return Ok(());
-        }
-        self.checkpoint(disk, None, &dead)?;
-        self.remove(core, disk, &dead)?;
-        disk.count(&core.counters);
-        Ok(())
-    }
-
-    /// Segments that hold producers' windows which no other one holds wait until the next segment takes them over.
-    fn without_producers(&self, mut dead: Vec<SegmentId>) -> Vec<SegmentId> {
-        dead.retain(|id| self.carried.producers.held_by(&[*id]).is_empty());
-        dead
-    }
-
-    fn expire_producers(&mut self, core: &Core) {
-        let horizon_ms = core.now_ms() - core.options.producer_expiry_ms;
-        let views = read(&core.views);
-        let producers = &mut self.carried.producers;
-        producers.expire(horizon_ms, |log| views.contains_key(&log));
-    }
-
-    /// Brings the catalog to what is published now.
-    fn checkpoint(&mut self, disk: &Disk, footer: Option<&Footer>, dead: &[SegmentId]) -> Result<(), Error> {
-        let dead: Vec<SegmentId> = dead.iter().chain(&self.removed).copied().collect();
-        let (applied_lsn, changes, changed_logs) = {
-            let mut publisher = lock(&disk.publisher);
-            let segments = read(&disk.segments);
-            let footers = segments.values().map(|segment| segment.footer()).chain(footer);
-            let changes = self.checkpointer.changes(&publisher.meta, footers, &dead);
-            let changed_logs = std::mem::take(&mut publisher.meta.changed_logs);
-            (publisher.next_lsn - 1, changes, changed_logs)
-        };
-        match self.checkpointer.commit(&*disk.storage, applied_lsn, changes) {
-            Ok(()) => {
-                self.removed.clear();
-                Ok(())
-            }
-            Err(error) => {
-                lock(&disk.publisher).meta.changed_logs.extend(changed_logs);
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Removes segments of which no log keeps anything. Whoever reads one still has it open. Recovery does not miss one
-    /// that the catalog still lists, since it was trimmed.
-    fn remove(&mut self, core: &Core, disk: &Disk, dead: &[SegmentId]) -> io::Result<()> {
-        if dead.is_empty() {
-            return Ok(());
-        }
-        self.carried.producers.lose(dead);
-        for id in dead {
-            write(&disk.segments).remove(id);
-            disk.storage.remove(&id.path())?;
-        }
-        disk.storage.sync_dir(segment::DIRECTORY)?;
-        disk.count(&core.counters);
         Ok(())
     }
 
@@ -338,82 +234,69 @@ impl Sealer {
     }
 }
 
-/// Makes the segment readable.
-fn show(core: &Core, disk: &Disk, footer: &Footer) -> Result<(), Error> {
-    let segment = Segment::open(
-        &*disk.storage,
-        footer.id,
-        disk.footers.clone(),
-        disk.buffers.clone(),
-    )?;
-    write(&disk.segments).insert(footer.id, Arc::new(segment));
-    let views = read(&core.views);
-    for (log, extent) in sealed_extents(footer) {
-        if let Some(view) = views.get(&log) {
-            view.sealed(extent);
-        }
-    }
-    Counters::add(&core.counters.segments_written, 1);
-    Counters::add(&core.counters.segment_written_bytes, footer.length);
-    Ok(())
-}
-
-pub(crate) fn sealed_extents(footer: &Footer) -> impl Iterator<Item = (LogId, SealedExtent)> + '_ {
-    footer.extents.iter().map(|extent| {
-        let sealed = SealedExtent {
-            segment: footer.id,
-            first_offset: extent.first_offset,
-            next_offset: extent.next_offset,
-            bytes: extent.length,
-            max_timestamp: extent.max_timestamp,
+/// Writes the segment of the next span. `None` where nothing is unsealed.
+fn write(
+    core: &Core,
+    disk: &Disk,
+    manifest: &mut Manifest,
+    dead: &[SegmentId],
+    amount: Amount,
+) -> Result<Option<SealedSpan>, Error> {
+    manifest.expire_producers(core);
+    let (blocks, source, id, logs) = {
+        let mut publisher = lock(&disk.publisher);
+        let bytes_max = match amount {
+            Amount::Segment => core.options.segment_bytes,
+            Amount::Everything => u64::MAX,
         };
-        (LogId(extent.log), sealed)
-    })
-}
-
-/// Segments of which no log keeps anything. One that names lost blocks, which may have been of any log, stays for as long
-/// as something is kept that is as old.
-fn dead_segments(core: &Core, disk: &Disk) -> Vec<SegmentId> {
-    let views = read(&core.views);
-    let segments = read(&disk.segments);
-    let mut unkept = Vec::new();
-    let mut oldest_kept = None;
-    for (id, segment) in &*segments {
-        match kept_logs(&views, segment).next() {
-            Some(_) => oldest_kept = Some(oldest_kept.unwrap_or(*id).min(*id)),
-            None => unkept.push((*id, &segment.footer().losses)),
+        let (blocks, next_lsn) = lock(&disk.blocks).span(bytes_max);
+        if blocks.is_empty() {
+            return Ok(None);
         }
+        let source = Source {
+            first_lsn: publisher.meta.sealed_lsn + 1,
+            // Blocks without entries are sealed with those before them, so that they do not hold their file.
+            last_lsn: next_lsn.unwrap_or(publisher.next_lsn) - 1,
+        };
+        // Where the segments are taken away as they are, a trim must not be older than the record that says so.
+        let logs = (amount == Amount::Everything).then(|| publisher.meta.logs.clone());
+        (blocks, source, publisher.meta.take_segment(), logs)
+    };
+    let start_of = |log| match &logs {
+        Some(logs) => logs.get(&log).map(|meta| meta.start),
+        None => core.view(log).map(|view| view.bounds().start),
+    };
+    let unsealed = Unsealed {
+        blocks: &blocks,
+        source,
+        id,
+        start_of: &start_of,
+    };
+    let written = rewrite::seal(core, &unsealed, &mut manifest.carried, dead);
+    if written.is_err() {
+        // It takes space, and after a flush that failed neither its bytes nor its name would ever be durable.
+        let _ = disk.storage.remove(&id.path());
+        disk.gate.sealed(0);
     }
-    let dead = unkept
-        .into_iter()
-        .filter(|(id, losses)| losses.blocks.is_empty() || oldest_kept.is_none_or(|oldest| *id < oldest));
-    dead.map(|(id, _)| id).collect()
+    let footer = written?;
+    let mut publisher = lock(&disk.publisher);
+    let meta = &mut publisher.meta;
+    meta.sealed_lsn = source.last_lsn;
+    for entry in blocks.iter().flat_map(|block| &block.entries) {
+        meta.note_next_offset(entry.log, entry.next_offset);
+    }
+    for hole in footer.iter().flat_map(|footer| &footer.summary.losses.holes) {
+        meta.note_next_offset(LogId(hole.log), hole.next_offset);
+    }
+    Ok(Some(SealedSpan {
+        blocks,
+        source,
+        footer,
+    }))
 }
 
 /// Whether there is a segment of which nothing but records of the meta log is kept.
 fn is_kept_for_meta(core: &Core, disk: &Disk) -> bool {
-    let views = read(&core.views);
-    read(&disk.segments).values().any(|segment| {
-        let mut kept = kept_logs(&views, segment).peekable();
-        kept.peek().is_some() && kept.all(|log| log == LogId::META)
-    })
-}
-
-/// The logs that keep something of a segment, or of which it names something as lost that was not trimmed.
-fn kept_logs<'a>(
-    views: &'a IdMap<LogId, Arc<View>>,
-    segment: &'a Segment,
-) -> impl Iterator<Item = LogId> + 'a {
-    let Footer { extents, losses, .. } = segment.footer();
-    let extents = extents.iter().map(|extent| (extent.log, extent.next_offset));
-    let holes = losses.holes.iter().map(|hole| (hole.log, hole.next_offset));
-    let logs = extents
-        .chain(holes)
-        .map(|(log, next_offset)| (LogId(log), next_offset));
-    let kept = logs.filter(|(log, next_offset)| {
-        views
-            .get(log)
-            .is_some_and(|view| view.bounds().start < *next_offset)
-    });
-    kept.map(|(log, _)| log)
+    core.view(LogId::META)
+        .is_some_and(|view| disk.segments.one_is_kept_for(&view))
 }

@@ -47,7 +47,9 @@ use std::io;
 pub const DIRECTORY: &str = "segments";
 
 /// The format version that this code writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+/// The oldest that it reads.
+const FORMAT_VERSION_MIN: u32 = 1;
 
 /// A chunk is closed when it holds this many bytes, and before a batch that is as large by itself. So a chunk is
 /// shorter than twice this or a single batch, and the index has at most two entries for this many bytes.
@@ -76,30 +78,31 @@ impl fmt::Display for SegmentId {
     }
 }
 
-/// What a finished segment holds.
+/// What a finished segment is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Footer {
+    pub summary: Summary,
+    /// One for each log, in ascending order of log ids.
+    pub extents: Vec<Extent>,
+}
+
+/// What is kept in memory of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
     pub id: SegmentId,
     /// Length of the file in bytes.
     pub length: u64,
     pub source: Source,
-    /// One for each log, in ascending order of log ids.
-    pub extents: Vec<Extent>,
+    /// How often these batches were rewritten since they were sealed.
+    pub generation: u32,
+    pub extent_count: usize,
+    /// Bytes of all its batches.
+    pub data_bytes: u64,
     pub losses: Losses,
 }
 
-impl Footer {
-    /// The extent of one log.
-    pub fn extent(&self, log: u64) -> Option<&Extent> {
-        let index = self
-            .extents
-            .binary_search_by_key(&log, |extent| extent.log)
-            .ok()?;
-        self.extents.get(index)
-    }
-}
-
-/// The span of the write-ahead log, both ends included, from which a segment was sealed.
+/// The span of the write-ahead log, both ends included, from which a segment was sealed. One that is made of others has
+/// the span that encloses all of theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
     pub first_lsn: u64,
@@ -110,9 +113,10 @@ pub struct Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     pub log: u64,
-    /// Base offset of the first batch.
+    /// The first of the offsets that it answers for, at most the base offset of the first batch: what was there and is
+    /// not kept has no batch.
     pub first_offset: i64,
-    /// One more than the last offset of the last batch.
+    /// One more than the last of these, at least one more than the last offset of the last batch.
     pub next_offset: i64,
     /// Where the extent begins in the file, in bytes.
     pub position: u64,
@@ -121,6 +125,8 @@ pub struct Extent {
     /// The largest of the batches' maximum timestamps, in milliseconds since the epoch.
     pub max_timestamp: i64,
     pub batch_count: u32,
+    /// Of each key that was below this offset, in this extent or an older one, only the latest record was kept.
+    pub compacted_to: i64,
     /// Where its chunks are in the section of all chunks.
     index: ChunkRange,
 }

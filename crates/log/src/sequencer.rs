@@ -18,7 +18,7 @@ use crate::ids::IdMap;
 use crate::meta::Record;
 use crate::producers::{Check, Producers, Sequenced};
 use crate::stored::StoredBlock;
-use crate::view::{Raised, TailExtent, View};
+use crate::view::{Freed, Raised, TailExtent, View};
 
 /// A block that has gathered this much is complete: longer ones would not be written faster, only later. Where a WAL file
 /// is small, less is complete, since a block lies within one file.
@@ -288,7 +288,7 @@ impl Sequencer {
                     .expect("the log was checked in this critical section");
                 head.start = head.start.max(to);
                 if head.kind == Kind::Memory {
-                    head.view.trim(to, raised);
+                    head.view.trim(to, raised, &mut Freed::default());
                 }
             }
             Change::Delete { log } => {
@@ -297,7 +297,7 @@ impl Sequencer {
                     .remove(&log)
                     .expect("the log was checked in this critical section");
                 if head.kind == Kind::Memory {
-                    head.view.delete(raised);
+                    head.view.delete(raised, &mut Freed::default());
                 }
             }
         }

@@ -143,10 +143,11 @@ impl Wake for Woken {
 
 /// Runs what blocks: in a simulation on the thread that asks for it, which blocks alone.
 pub(crate) async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match current() {
-        Some(_) => work(),
-        None => threads::run_blocking(work).await,
+    // The thread's handle is not to live while this waits.
+    if current().is_some() {
+        return work();
     }
+    threads::run_blocking(work).await
 }
 
 /// Ends the simulation that this thread is of, if it is of one, where another would end the process.

@@ -34,6 +34,10 @@ counters! {
     segments_written,
     /// Bytes of segments written.
     segment_written_bytes,
+    /// Segments written that are made of others.
+    rewrites,
+    /// Bytes of these.
+    rewritten_bytes,
     /// Gauge: segments.
     segments,
     /// Gauge: bytes of segments.

@@ -1,5 +1,8 @@
 //! What readers see of one log: its bounds, its tail in WAL blocks, its sealed extents, and who watches it.
 //!
+//! Sealed extents do not overlap, and together they answer for all sealed offsets: a rewritten one takes the place of those
+//! that it was made of. It is known by its segment, whose id is greater than theirs.
+//!
 //! Everything in a view is durable in the sense of the engine's durability. Tail and sealed extents may overlap: a
 //! block that is sealed stays in the tail for as long as it is in memory, since memory is where most readers are.
 //!
@@ -32,6 +35,7 @@ struct State {
     deleted: bool,
     tail: VecDeque<TailExtent>,
     sealed: VecDeque<SealedExtent>,
+    compacted_to: i64,
     /// `(first_offset, next_offset)`, ascending. Those that were found by reading may overlap others.
     holes: Vec<(i64, i64)>,
     watchers: Vec<(Weak<Signal>, u64)>,
@@ -57,6 +61,16 @@ pub(crate) struct SealedExtent {
     pub(crate) next_offset: i64,
     pub(crate) bytes: u64,
     pub(crate) max_timestamp: i64,
+}
+
+impl SealedExtent {
+    /// How much of it is kept of a log that starts at `start`, in bytes. Within an extent it is estimated.
+    fn kept_bytes(&self, start: i64) -> u64 {
+        let offsets = (self.next_offset - self.first_offset).max(1);
+        let kept = self.next_offset.saturating_sub(start).clamp(0, offsets);
+        let bytes = u128::from(self.bytes) * u128::from(kept.unsigned_abs());
+        u64::try_from(bytes / u128::from(offsets.unsigned_abs())).unwrap_or(self.bytes)
+    }
 }
 
 /// What is to be read, as of now.
@@ -85,6 +99,33 @@ impl Raised {
         for (signal, token) in self.0 {
             signal.raise(token);
         }
+    }
+}
+
+/// What of segments is not kept any more.
+#[derive(Default)]
+pub(crate) struct Freed(pub(crate) Vec<FreedExtent>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FreedExtent {
+    pub(crate) segment: SegmentId,
+    pub(crate) bytes: u64,
+    /// Whether nothing of the extent is kept.
+    pub(crate) whole: bool,
+}
+
+impl Freed {
+    fn extent(&mut self, extent: &SealedExtent, bytes: u64, whole: bool) {
+        self.0.push(FreedExtent {
+            segment: extent.segment,
+            bytes,
+            whole,
+        });
+    }
+
+    /// An extent of a log that is gone.
+    pub(crate) fn unwanted(&mut self, extent: &SealedExtent) {
+        self.extent(extent, extent.bytes, true);
     }
 }
 
@@ -143,19 +184,18 @@ impl View {
         state.end = state.end.max(end);
     }
 
-    pub(crate) fn trim(&self, to: i64, raised: &mut Raised) {
+    pub(crate) fn trim(&self, to: i64, raised: &mut Raised, freed: &mut Freed) {
         let mut state = lock(&self.state);
         if to <= state.start {
             return;
         }
-        state.start = to;
+        let start = std::mem::replace(&mut state.start, to);
         state.end = state.end.max(to);
-        while state
-            .sealed
-            .front()
-            .is_some_and(|extent| extent.next_offset <= to)
-        {
-            state.sealed.pop_front();
+        while let Some(extent) = state.sealed.pop_front_if(|extent| extent.next_offset <= to) {
+            freed.extent(&extent, extent.kept_bytes(start), true);
+        }
+        if let Some(extent) = state.sealed.front() {
+            freed.extent(extent, extent.kept_bytes(start) - extent.kept_bytes(to), false);
         }
         // Slices in memory that are not sealed yet stay where they are: the sealer skips what is trimmed.
         while state.tail.front().is_some_and(|extent| extent.next_offset <= to) {
@@ -165,11 +205,14 @@ impl View {
         state.watched(raised);
     }
 
-    pub(crate) fn delete(&self, raised: &mut Raised) {
+    pub(crate) fn delete(&self, raised: &mut Raised, freed: &mut Freed) {
         let mut state = lock(&self.state);
         state.deleted = true;
         state.tail.clear();
-        state.sealed.clear();
+        let start = state.start;
+        for extent in std::mem::take(&mut state.sealed) {
+            freed.extent(&extent, extent.kept_bytes(start), true);
+        }
         state.watched(raised);
     }
 
@@ -209,17 +252,57 @@ impl View {
         lock(&self.state).holes.clone()
     }
 
-    /// A segment now holds this stretch.
-    pub(crate) fn sealed(&self, extent: SealedExtent) {
+    /// A segment now holds this stretch. It takes the place of extents within it that are of older segments.
+    pub(crate) fn sealed(&self, extent: SealedExtent, compacted_to: i64, freed: &mut Freed) {
         let mut state = lock(&self.state);
         if state.deleted || extent.next_offset <= state.start {
-            return;
+            return freed.unwanted(&extent);
         }
-        let at = state
+        let from = state
             .sealed
-            .partition_point(|other| other.first_offset < extent.first_offset);
-        state.sealed.insert(at, extent);
+            .partition_point(|other| other.next_offset <= extent.first_offset);
+        let to = state
+            .sealed
+            .partition_point(|other| other.first_offset < extent.next_offset);
+        if state
+            .sealed
+            .range(from..to)
+            .any(|other| other.segment > extent.segment)
+        {
+            return freed.unwanted(&extent);
+        }
+        let start = state.start;
+        for replaced in state.sealed.drain(from..to) {
+            freed.extent(&replaced, replaced.kept_bytes(start), true);
+        }
+        freed.extent(&extent, extent.bytes - extent.kept_bytes(start), false);
+        state.sealed.insert(from, extent);
+        state.compacted_to = state.compacted_to.max(compacted_to);
         state.end = state.end.max(extent.next_offset);
+    }
+
+    /// Consecutive extents, from the first on that is `wanted`, without a hole in or between them: what can be made one.
+    pub(crate) fn run(&self, wanted: impl Fn(&SealedExtent) -> bool) -> Vec<SealedExtent> {
+        let state = lock(&self.state);
+        let has_hole = |from: i64, to: i64| {
+            let mut holes = state.holes.iter();
+            holes.any(|(first_offset, next_offset)| *first_offset < to && from < *next_offset)
+        };
+        let mut run: Vec<SealedExtent> = Vec::new();
+        for extent in &state.sealed {
+            let from = run.last().map_or(extent.first_offset, |last| last.next_offset);
+            if wanted(extent) && !has_hole(from, extent.next_offset) {
+                run.push(*extent);
+            } else if !run.is_empty() {
+                break;
+            }
+        }
+        run
+    }
+
+    /// The offset below which only the latest record of each key is kept.
+    pub(crate) fn compacted_to(&self) -> i64 {
+        lock(&self.state).compacted_to
     }
 
     /// Forgets slices of blocks up to `lsn`, which segments hold and memory does not any more.
@@ -331,12 +414,14 @@ impl View {
             next_offset: extent.next_offset,
             bytes: extent.bytes,
             max_timestamp: extent.max_timestamp,
+            is_sealed: true,
         });
         let tail = tail.into_iter().map(|extent| ExtentUsage {
             first_offset: extent.first_offset,
             next_offset: extent.next_offset,
             bytes: u64::from(extent.length),
             max_timestamp: extent.max_timestamp,
+            is_sealed: false,
         });
         sealed.chain(tail).collect()
     }

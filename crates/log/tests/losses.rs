@@ -101,7 +101,7 @@ fn segments_with_losses(recorder: &Recorder) -> usize {
     let ids = names.iter().filter_map(|name| SegmentId::parse(name));
     let open = |id| Segment::open(recorder, id, FooterCache::new(0), BufferPool::new(0)).unwrap();
     ids.map(open)
-        .filter(|segment| !segment.footer().losses.is_empty())
+        .filter(|segment| !segment.summary().losses.is_empty())
         .count()
 }
 

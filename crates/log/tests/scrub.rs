@@ -26,6 +26,7 @@ fn open(recorder: &Recorder, scrub_interval: Option<Duration>) -> Engine {
         segment_bytes: SEGMENT_BYTES,
         cache_bytes: 0,
         scrub_interval,
+        merge_segments: 0,
         ..Options::default()
     };
     Engine::open(Arc::new(recorder.clone()), environment(), options).unwrap()

@@ -12,6 +12,7 @@ fn extents(of: &[(u64, i64)]) -> Vec<ExtentUsage> {
             next_offset: first_offset + 10,
             bytes,
             max_timestamp,
+            is_sealed: true,
         }
     };
     of.iter().enumerate().map(extent).collect()

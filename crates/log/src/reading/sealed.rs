@@ -20,7 +20,8 @@ use firth_batch::Batches;
 use super::{Found, Wanted, blocking, find_extent, segment_error};
 use crate::core::Core;
 use crate::frame::ReadError;
-use crate::segment::{Extent, Piece, Segment};
+use crate::segment::{Extent, Piece};
+use crate::segments::Sealed;
 use crate::stats::Counters;
 use crate::view::{SealedExtent, View};
 
@@ -105,7 +106,7 @@ enum Step {
 
 /// A part of an extent, as positions in the file.
 struct Stretch {
-    segment: Arc<Segment>,
+    segment: Arc<Sealed>,
     extent: Extent,
     positions: Range<u64>,
 }
@@ -146,7 +147,12 @@ impl Reading {
         let Some(extent) = self.extents.get(self.nth).filter(|_| !self.moved) else {
             return Ok(Step::Done);
         };
-        let Some((segment, stored)) = find_extent(&self.core, self.view.log(), extent) else {
+        if matches!(from, From::PageCache) && !self.is_at_hand(extent) {
+            return Ok(Step::NotCached);
+        }
+        let found = find_extent(&self.core, self.view.log(), extent)
+            .map_err(|error| segment_error(&self.core, &self.view, error))?;
+        let Some((segment, stored)) = found else {
             self.moved = true;
             return Ok(Step::Done);
         };
@@ -185,6 +191,12 @@ impl Reading {
         Step::More
     }
 
+    /// Whether it can be looked for without a wait for the disk.
+    fn is_at_hand(&self, extent: &SealedExtent) -> bool {
+        let sealed = self.core.disk().segments.get(extent.segment);
+        sealed.is_none_or(|sealed| sealed.has_extents_at_hand())
+    }
+
     /// Whether what the next read will want is in the page cache. As readers go forward, its last byte tells.
     fn is_ahead_cached(&self) -> bool {
         let ahead = self.stretches(self.wanted.max_bytes as u64, ahead_bytes(&self.wanted));
@@ -204,7 +216,10 @@ impl Reading {
     fn stretches(&self, mut skip: u64, mut bytes: u64) -> Vec<Stretch> {
         let mut stretches = Vec::new();
         for extent in self.extents.iter().skip(self.nth) {
-            let Some((segment, extent)) = find_extent(&self.core, self.view.log(), extent) else {
+            if !self.is_at_hand(extent) {
+                break;
+            }
+            let Ok(Some((segment, extent))) = find_extent(&self.core, self.view.log(), extent) else {
                 break;
             };
             let all = segment.positions(&extent, self.at);

@@ -1,13 +1,14 @@
 //! The state of the engine as of what is sealed: from the catalog, or else from the segments themselves.
 
 use super::OpenError;
+use crate::carried::SealedProducers;
 use crate::checkpoint::Checkpoint;
 use crate::frame::LogId;
 use crate::ids::IdSet;
-use crate::meta::{self, Meta};
+use crate::meta::{self, Meta, Record};
 use crate::producers::Producers;
-use crate::rewrite::SealedProducers;
-use crate::segment::{self, Extent, Footer, Segment, SegmentId};
+use crate::segment::{self, Extent, Segment, SegmentId, Source};
+use crate::view::{Freed, SealedExtent, View};
 
 /// What the directory of segments holds.
 #[derive(Default)]
@@ -41,30 +42,56 @@ pub(super) struct Base {
     pub(super) unknown_loss: bool,
 }
 
+/// What records of the meta log that were read say of logs that are not there.
+#[derive(Default)]
+struct Applied {
+    deleted: IdSet<LogId>,
+    /// Segments that end before hold only what the last snapshot knew.
+    snapshot_lsn: u64,
+}
+
+impl Applied {
+    /// Whether a log of which a segment holds something was deleted, and not forgotten.
+    fn deleted(&self, log: LogId, span: Source) -> bool {
+        self.deleted.contains(&log) || span.last_lsn < self.snapshot_lsn
+    }
+}
+
 impl Base {
-    pub(super) fn from_checkpoint(checkpoint: Checkpoint, found: Found) -> Base {
+    pub(super) fn from_checkpoint(checkpoint: Checkpoint, found: Found) -> Result<Base, OpenError> {
         let known: IdSet<SegmentId> = checkpoint.segments.iter().copied().collect();
         let mut base = Base::new(checkpoint.meta);
         base.applied_lsn = checkpoint.applied_lsn;
         base.claimed_lsn = checkpoint.applied_lsn;
         base.missing = checkpoint.segments;
-        let next_segment = SegmentId(base.meta.next_segment);
+        let sealed_lsn = base.meta.sealed_lsn;
+        let is_newer = |segment: &Segment| segment.summary().source.first_lsn > sealed_lsn;
+        base.missing
+            .retain(|id| !found.segments.iter().any(|segment| segment.id() == *id));
+        let is_gone = |id: &SegmentId| !found.damaged.contains(id);
+        // What it lists and is not there may be in one that was made of it, of which it does not know.
+        let is_rewritten = |segment: &Segment| !known.contains(&segment.id()) && !is_newer(segment);
+        if base.missing.iter().any(is_gone) && found.segments.iter().any(is_rewritten) {
+            tracing::error!("the catalog is older than the segments: reading the state from these");
+            let claimed_lsn = base.claimed_lsn;
+            let mut base = Base::from_segments(found)?;
+            base.claimed_lsn = claimed_lsn;
+            return Ok(base);
+        }
         for segment in found.segments {
-            let (id, source) = (segment.id(), segment.footer().source);
-            if known.contains(&id) {
-                base.missing.retain(|missing| *missing != id);
+            if known.contains(&segment.id()) {
                 base.segments.push(segment);
-            } else if id >= next_segment && source.first_lsn > base.meta.sealed_lsn {
+            } else if is_newer(&segment) {
                 base.newer.push(segment);
             } else {
-                base.superseded.push(id);
+                base.superseded.push(segment.id());
             }
         }
         // The file of a damaged segment is not written over.
         for id in found.damaged {
             base.meta.next_segment = base.meta.next_segment.max(id.0.saturating_add(1));
         }
-        base
+        Ok(base)
     }
 
     /// For a directory without a catalog.
@@ -99,7 +126,7 @@ impl Base {
 
     /// The last block that a newer segment holds; 0 without one.
     pub(super) fn newer_lsn(&self) -> u64 {
-        let lsns = self.newer.iter().map(|segment| segment.footer().source.last_lsn);
+        let lsns = self.newer.iter().map(|segment| segment.summary().source.last_lsn);
         lsns.max().unwrap_or(0)
     }
 
@@ -107,37 +134,63 @@ impl Base {
     pub(super) fn adopt_newer(&mut self) -> Result<(), OpenError> {
         // Their records may be older than some that the checkpoint knew, so all that follow are applied again.
         self.applied_lsn = self.applied_lsn.min(self.meta.sealed_lsn);
-        for segment in std::mem::take(&mut self.newer) {
-            self.adopt(&segment)?;
-            self.segments.push(segment);
+        let newer = std::mem::take(&mut self.newer);
+        let records = self.apply_records(&newer)?;
+        for segment in &newer {
+            self.adopt(segment, &records)?;
         }
+        self.segments.extend(newer);
         Ok(())
     }
 
-    fn adopt(&mut self, segment: &Segment) -> Result<(), OpenError> {
-        // Batches are not forgotten because the record that created their log was lost.
-        let Footer { extents, losses, .. } = segment.footer();
-        let logs = extents.iter().map(|extent| extent.log);
-        for log in logs.chain(losses.holes.iter().map(|hole| hole.log)) {
-            self.meta.create(LogId(log));
+    /// Applies the meta log's records in their order, whichever segments hold them.
+    fn apply_records(&mut self, segments: &[Segment]) -> Result<Applied, OpenError> {
+        let view = View::new(LogId::META, 0, 0);
+        for segment in segments {
+            if let Some(extent) = segment.extent(LogId::META.0).map_err(super::segment_error)? {
+                let sealed = SealedExtent::of(segment.id(), &extent);
+                view.sealed(sealed, 0, &mut Freed::default());
+            }
         }
-        if let Some(extent) = segment.extent(LogId::META.0) {
-            self.apply_meta(segment, extent)?;
+        let mut applied = Applied::default();
+        for sealed in view.run(|_| true) {
+            let holder = segments.iter().find(|segment| segment.id() == sealed.segment);
+            if let Some(segment) = holder
+                && let Some(extent) = segment.extent(LogId::META.0).map_err(super::segment_error)?
+            {
+                self.apply_meta(segment, &extent, &mut applied)?;
+            }
         }
-        for extent in segment.extents() {
-            self.meta.note_next_offset(LogId(extent.log), extent.next_offset);
+        Ok(applied)
+    }
+
+    fn adopt(&mut self, segment: &Segment, applied: &Applied) -> Result<(), OpenError> {
+        let losses = &segment.summary().losses;
+        let span = segment.summary().source;
+        let extents = segment.extents().map_err(super::segment_error)?;
+        let ends = extents.iter().map(|extent| (extent.log, extent.next_offset));
+        let holes = losses.holes.iter().map(|hole| (hole.log, hole.next_offset));
+        for (log, next_offset) in ends.chain(holes).map(|(log, end)| (LogId(log), end)) {
+            // Batches are not forgotten because the record that created their log was lost.
+            if !self.meta.logs.contains_key(&log) && !applied.deleted(log, span) {
+                self.meta.create(log);
+            }
+            self.meta.note_log(log);
+            self.meta.note_next_offset(log, next_offset);
         }
-        for hole in &segment.footer().losses.holes {
-            self.meta.note_next_offset(LogId(hole.log), hole.next_offset);
-        }
-        self.unknown_loss |= !segment.footer().losses.blocks.is_empty();
+        self.unknown_loss |= !losses.blocks.is_empty();
         let meta = &mut self.meta;
-        meta.sealed_lsn = meta.sealed_lsn.max(segment.footer().source.last_lsn);
+        meta.sealed_lsn = meta.sealed_lsn.max(span.last_lsn);
         meta.next_segment = meta.next_segment.max(segment.id().0.saturating_add(1));
         Ok(())
     }
 
-    fn apply_meta(&mut self, segment: &Segment, extent: &Extent) -> Result<(), OpenError> {
+    fn apply_meta(
+        &mut self,
+        segment: &Segment,
+        extent: &Extent,
+        applied: &mut Applied,
+    ) -> Result<(), OpenError> {
         let mut from = extent.first_offset;
         while from < extent.next_offset {
             let batches = match segment.read(extent, from, usize::MAX) {
@@ -157,7 +210,14 @@ impl Base {
                 }
             };
             let (records, next_offset) = meta::decode(&batches).ok_or_else(super::newer_record)?;
-            records.iter().for_each(|record| self.meta.apply(record));
+            for record in &records {
+                self.meta.apply(record);
+                match record {
+                    Record::Deleted { log } => drop(applied.deleted.insert(*log)),
+                    Record::Snapshot { .. } => applied.snapshot_lsn = segment.summary().source.first_lsn,
+                    _ => {}
+                }
+            }
             from = next_offset.max(from + 1);
         }
         Ok(())

@@ -14,7 +14,8 @@ use crate::ids::IdMap;
 use crate::meta::Meta;
 use crate::quarantine;
 use crate::scan::{Damage, DamagedPart};
-use crate::segment::{Hole, Losses, Segment, Source};
+use crate::segment::{Hole, Losses, Source};
+use crate::segments::Segments;
 use crate::view::View;
 
 /// Names what is damaged in the WAL, and keeps copies of the files that it lies in.
@@ -50,17 +51,17 @@ pub(super) fn are_unknown(damages: &[Damage]) -> bool {
 pub(super) fn quarantine(
     meta: &mut Meta,
     views: &IdMap<LogId, Arc<View>>,
-    segments: &[Segment],
+    segments: &Segments,
     damages: &[Damage],
 ) -> (Losses, u64) {
     let mut count = 0;
-    for segment in segments {
-        for hole in &segment.footer().losses.holes {
+    for segment in segments.in_order() {
+        for hole in &segment.summary().losses.holes {
             if let Some(view) = views.get(&LogId(hole.log)) {
                 view.quarantine_sealed(hole, segment.id());
             }
         }
-        for Source { first_lsn, last_lsn } in &segment.footer().losses.blocks {
+        for Source { first_lsn, last_lsn } in &segment.summary().losses.blocks {
             tracing::error!(first_lsn, last_lsn, "acknowledged blocks of the WAL were lost");
             count += 1;
         }

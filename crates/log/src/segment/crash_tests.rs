@@ -38,9 +38,10 @@ fn check(image: Image, allowed: &Allowed) -> Result<(), String> {
         model.iter().all(|(&log, batches)| {
             let expected: Vec<u8> = batches.iter().flat_map(|batch| batch.bytes.clone()).collect();
             let extent = segment.extent(log);
-            extent.is_some_and(|extent| {
+            extent.is_ok_and(|extent| {
+                let Some(extent) = extent else { return false };
                 segment
-                    .read(extent, i64::MIN, usize::MAX)
+                    .read(&extent, i64::MIN, usize::MAX)
                     .is_ok_and(|bytes| bytes == expected)
             })
         })

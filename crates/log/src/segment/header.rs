@@ -34,7 +34,7 @@
 use bytes::{Buf, BufMut};
 use firth_batch::crc32c;
 
-use super::{Error, FORMAT_VERSION, SegmentId};
+use super::{Error, FORMAT_VERSION, FORMAT_VERSION_MIN, SegmentId};
 
 /// Length of the header block, and position of the first extent.
 pub(super) const HEADER_LEN: usize = 4096;
@@ -48,6 +48,7 @@ const SECTIONS_MAX: usize = (CHECKSUM_POSITION - SECTIONS_POSITION) / SECTION_LE
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    pub(super) version: u32,
     pub(super) id: SegmentId,
     pub(super) length: u64,
     pub(super) sections: Vec<Section>,
@@ -82,7 +83,7 @@ impl Header {
         let (covered, mut checksum) = block.split_at_mut(CHECKSUM_POSITION);
         let mut fields = &mut *covered;
         fields.put_slice(MAGIC);
-        fields.put_u32_le(FORMAT_VERSION);
+        fields.put_u32_le(self.version);
         fields.put_u32_le(self.sections.len() as u32);
         fields.put_u64_le(self.id.0);
         fields.put_u64_le(self.length);
@@ -114,10 +115,10 @@ impl Header {
         let version = fields
             .try_get_u32_le()
             .map_err(|_| damaged("the header is short"))?;
-        if version != FORMAT_VERSION {
+        if !(FORMAT_VERSION_MIN..=FORMAT_VERSION).contains(&version) {
             return Err(Error::UnsupportedVersion { segment, version });
         }
-        let header = Self::decode_fields(fields).ok_or(damaged("the header is malformed"))?;
+        let header = Self::decode_fields(version, fields).ok_or(damaged("the header is malformed"))?;
         if header.id != segment {
             return Err(damaged("the header names another segment"));
         }
@@ -130,7 +131,7 @@ impl Header {
         Ok(header)
     }
 
-    fn decode_fields(mut fields: &[u8]) -> Option<Header> {
+    fn decode_fields(version: u32, mut fields: &[u8]) -> Option<Header> {
         let section_count = usize::try_from(fields.try_get_u32_le().ok()?).ok()?;
         let id = SegmentId(fields.try_get_u64_le().ok()?);
         let length = fields.try_get_u64_le().ok()?;
@@ -146,7 +147,12 @@ impl Header {
                 length: fields.try_get_u64_le().ok()?,
             });
         }
-        Some(Header { id, length, sections })
+        Some(Header {
+            version,
+            id,
+            length,
+            sections,
+        })
     }
 
     fn sections_are_in_order(&self) -> bool {

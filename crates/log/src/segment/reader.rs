@@ -18,11 +18,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use firth_batch::{Batches, crc32c};
 
-use super::cache::OpenId;
+use super::cache::{Entries, OpenId, Part};
 use super::header::{HEADER_LEN, Header, Section};
 use super::run::{ChunkRun, cut};
 use super::sections::{self, CHUNK_LEN, Chunk};
-use super::{CHUNK_BYTES_MIN, Error, Extent, Footer, FooterCache, Losses, SegmentId};
+use super::{CHUNK_BYTES_MIN, Error, Extent, FooterCache, Losses, SegmentId, Summary};
 use crate::file::aligned::{AlignedBuffer, BufferPool};
 use crate::file::{ALIGNMENT, Existence, File, Mode, Storage};
 
@@ -33,12 +33,13 @@ pub(crate) struct Piece {
     pub(crate) next_offset: i64,
 }
 
-/// An open segment. Beside the file handle, 64 bytes for each log stay in memory; the sparse indexes are in the
+/// An open segment. Only its summary stays in memory; the list of extents and their sparse indexes are in the
 /// [`FooterCache`] while they are used.
 pub struct Segment {
     file: Arc<dyn File>,
     header: Header,
-    footer: Footer,
+    summary: Summary,
+    extents: Section,
     chunks: Section,
     cache: Arc<FooterCache>,
     open_id: OpenId,
@@ -73,53 +74,84 @@ impl Segment {
             .section(sections::SOURCE)
             .ok_or(damaged("it has no section of its source"))?;
 
-        let extents_end = header
-            .sections
-            .first()
-            .map_or(header.length, |first| first.position);
-        let chunk_count = chunks.length.div_euclid(CHUNK_LEN as u64);
-        let extents =
-            sections::decode_extents(&read_section(&*file, id, &extents)?, extents_end, chunk_count)
-                .ok_or(damaged("its list of extents is malformed"))?;
         let source = match sections::decode_spans(&read_section(&*file, id, &source)?).as_deref() {
             Some([source]) => *source,
             _ => return Err(damaged("its source is malformed")),
         };
-        let footer = Footer {
-            id,
-            length: header.length,
-            source,
-            extents,
-            losses: read_losses(&*file, &header)?,
+        let generation = match read_optional(&*file, &header, sections::GENERATION)?.as_slice() {
+            [] => 0,
+            bytes => bytes
+                .try_into()
+                .map(u32::from_le_bytes)
+                .map_err(|_| damaged("its generation is malformed"))?,
         };
         let open_id = cache.open();
-        Ok(Segment {
+        let mut segment = Segment {
+            summary: Summary {
+                id,
+                length: header.length,
+                source,
+                generation,
+                extent_count: 0,
+                data_bytes: 0,
+                losses: read_losses(&*file, &header)?,
+            },
             file,
             header,
-            footer,
+            extents,
             chunks,
             cache,
             open_id,
             buffers,
-        })
+        };
+        let extents = segment.extents()?;
+        segment.summary.extent_count = extents.len();
+        let lengths = extents.iter().map(|extent| extent.length);
+        segment.summary.data_bytes = lengths.fold(0, u64::saturating_add);
+        Ok(segment)
     }
 
     pub fn id(&self) -> SegmentId {
-        self.footer.id
+        self.summary.id
     }
 
-    pub fn footer(&self) -> &Footer {
-        &self.footer
+    pub fn summary(&self) -> &Summary {
+        &self.summary
     }
 
     /// All extents, in ascending order of log ids.
-    pub fn extents(&self) -> &[Extent] {
-        &self.footer.extents
+    pub fn extents(&self) -> Result<Arc<[Extent]>, Error> {
+        if let Some(Entries::Extents(extents)) = self.cache.get(self.open_id, Part::Extents) {
+            return Ok(extents);
+        }
+        let sections = &self.header.sections;
+        let extents_end = sections
+            .first()
+            .map_or(self.header.length, |first| first.position);
+        let chunk_count = self.chunks.length.div_euclid(CHUNK_LEN as u64);
+        let body = read_section(&*self.file, self.id(), &self.extents)?;
+        let extents = sections::decode_extents(self.header.version, &body, extents_end, chunk_count);
+        let extents: Arc<[Extent]> = extents
+            .ok_or(Error::DamagedFooter {
+                segment: self.id(),
+                what: "its list of extents is malformed",
+            })?
+            .into();
+        let entries = Entries::Extents(extents.clone());
+        self.cache.insert(self.open_id, Part::Extents, entries);
+        Ok(extents)
+    }
+
+    /// Whether looking for an extent needs no wait for the disk.
+    pub(crate) fn has_extents_at_hand(&self) -> bool {
+        self.cache.get(self.open_id, Part::Extents).is_some()
     }
 
     /// The extent of one log.
-    pub fn extent(&self, log: u64) -> Option<&Extent> {
-        self.footer.extent(log)
+    pub fn extent(&self, log: u64) -> Result<Option<Extent>, Error> {
+        let extents = self.extents()?;
+        let index = extents.binary_search_by_key(&log, |extent| extent.log);
+        Ok(index.ok().and_then(|index| extents.get(index)).copied())
     }
 
     /// The batches of `extent`, which is one of [`Segment::extents`], from the one that holds `from_offset`, or the
@@ -174,7 +206,10 @@ impl Segment {
 
     /// Where the chunk of an offset is, if the index is at hand.
     fn chunk_at(&self, extent: &Extent, offset: i64) -> Option<Range<u64>> {
-        let chunks = self.cache.get(self.open_id, extent.index.first)?;
+        let Some(Entries::Chunks(chunks)) = self.cache.get(self.open_id, Part::Chunks(extent.index.first))
+        else {
+            return None;
+        };
         let behind = chunks.partition_point(|chunk| chunk.first_offset <= offset);
         let index = behind.saturating_sub(1);
         let start = chunks.get(index)?.position;
@@ -233,7 +268,7 @@ impl Segment {
 
     /// The first batch of `extent` whose maximum timestamp is `timestamp` or later.
     pub fn find(&self, extent: &Extent, timestamp: i64) -> Result<Option<Bytes>, Error> {
-        if extent.max_timestamp < timestamp {
+        if extent.max_timestamp < timestamp || extent.batch_count == 0 {
             return Ok(None);
         }
         let chunks = self.chunks_of(&*self.file, extent)?;
@@ -259,6 +294,14 @@ impl Segment {
         })
     }
 
+    /// A part of the file as it is, for a copy.
+    pub fn contents(&self, position: u64, length: u64) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut bytes = vec![0; length];
+        self.file.read_at(&mut bytes, position)?;
+        Ok(bytes)
+    }
+
     /// Reads the whole file and gives everything that is damaged, in the order of the file.
     pub fn verify(&self) -> Vec<Error> {
         self.verify_pieces(|_, _| true)
@@ -267,7 +310,7 @@ impl Segment {
     /// As [`Segment::verify`], from the medium and not from the page cache, and without leaving anything there. `go_on`
     /// is told after each piece how many bytes it had, and says whether to go on.
     pub(crate) fn verify_on_medium(&self, mut go_on: impl FnMut(u64) -> bool) -> Vec<Error> {
-        self.file.forget(0, self.footer.length);
+        self.file.forget(0, self.summary.length);
         self.verify_pieces(|position, length| {
             // Whole pages, of which the piece before has the first too.
             let in_page = position.checked_rem(ALIGNMENT as u64).unwrap_or(0);
@@ -288,10 +331,15 @@ impl Segment {
             }),
             Err(error) => damages.push(error),
         }
-        for extent in &self.footer.extents {
-            if !self.verify_extent(extent, &mut damages, &mut go_on) {
-                return damages;
+        match self.extents() {
+            Ok(extents) => {
+                for extent in &*extents {
+                    if !self.verify_extent(extent, &mut damages, &mut go_on) {
+                        return damages;
+                    }
+                }
             }
+            Err(error) => damages.push(error),
         }
         // The chunks' section is verified extent by extent above, which says what is lost.
         for section in self
@@ -340,12 +388,13 @@ impl Segment {
     }
 
     fn chunks_of(&self, file: &dyn File, extent: &Extent) -> Result<Arc<[Chunk]>, Error> {
-        if let Some(chunks) = self.cache.get(self.open_id, extent.index.first) {
+        let part = Part::Chunks(extent.index.first);
+        if let Some(Entries::Chunks(chunks)) = self.cache.get(self.open_id, part) {
             return Ok(chunks);
         }
         let chunks: Arc<[Chunk]> = self.read_chunk_index(file, extent)?.into();
-        self.cache
-            .insert(self.open_id, extent.index.first, chunks.clone());
+        let entries = Entries::Chunks(chunks.clone());
+        self.cache.insert(self.open_id, part, entries);
         Ok(chunks)
     }
 

@@ -1,16 +1,18 @@
 //! The sections of a segment's footer. A reader skips the types that it does not know.
 //!
 //! ```text
-//! type 1, EXTENTS: one entry of 60 bytes for each log, in ascending order of log ids
+//! type 1, EXTENTS: one entry of 68 bytes for each log, in ascending order of log ids
 //!     0  8  log id
-//!     8  8  first offset: base offset of the first batch
-//!    16  8  next offset: one more than the last offset of the last batch
+//!     8  8  first offset: of those that this extent answers for, at most the base offset of the first batch
+//!    16  8  next offset: one more than the last of these, and than the last offset of the last batch
 //!    24  8  position in the file; the first extent is at 4096, each other where the one before ends
 //!    32  8  length in bytes
 //!    40  8  maximum timestamp
 //!    48  4  number of batches
 //!    52  4  number of chunks
 //!    56  4  CRC32C of the entries of these chunks in CHUNKS
+//!    60  8  compacted to: of each key that was below this offset only the latest record was kept; 0 where it never was.
+//!           Format version 1 ends before this field, and has no extents without batches
 //!
 //! type 2, CHUNKS: for each extent in turn, one entry of 28 bytes for each of its chunks
 //!     0  8  first offset: base offset of the first batch
@@ -23,7 +25,7 @@
 //!     8  4  length n
 //!    12  n  the windows of all producers of this log, encoded by those who keep them
 //!
-//! type 4, SOURCE: the span of the write-ahead log which was sealed here
+//! type 4, SOURCE: the span of the write-ahead log which was sealed here, or in the segments that this one is made of
 //!     0  8  first LSN
 //!     8  8  last LSN, included
 //!
@@ -37,6 +39,9 @@
 //! acknowledged and is lost without anything that tells whose records it held
 //!     0  8  first LSN
 //!     8  8  last LSN, included
+//!
+//! type 7, GENERATION: how often these batches were rewritten since they were sealed; 0 where it is absent
+//!     0  4  generation
 //! ```
 
 #![cfg_attr(
@@ -53,7 +58,7 @@
 use bytes::{Buf, BufMut, Bytes};
 
 use super::header::HEADER_LEN;
-use super::{ChunkRange, Extent, Hole, Source};
+use super::{ChunkRange, Extent, FORMAT_VERSION_MIN, Hole, Source};
 
 pub(super) const EXTENTS: u32 = 1;
 pub(super) const CHUNKS: u32 = 2;
@@ -61,8 +66,9 @@ pub(super) const PRODUCERS: u32 = 3;
 pub(super) const SOURCE: u32 = 4;
 pub(super) const HOLES: u32 = 5;
 pub(super) const LOST_BLOCKS: u32 = 6;
+pub(super) const GENERATION: u32 = 7;
 
-const EXTENT_LEN: usize = 60;
+const EXTENT_LEN: usize = 68;
 pub(super) const CHUNK_LEN: usize = 28;
 const HOLE_LEN: usize = 24;
 const SPAN_LEN: usize = 16;
@@ -89,13 +95,19 @@ pub(super) fn encode_extents(extents: &[Extent]) -> Vec<u8> {
         body.put_u32_le(extent.batch_count);
         body.put_u32_le(extent.index.count);
         body.put_u32_le(extent.index.crc32c);
+        body.put_i64_le(extent.compacted_to);
     }
     body
 }
 
-/// Reads all extents. They must fill the file from the end of its header up to `extents_end`, and name `chunk_count`
+/// Reads all extents of a segment of this format version. They must fill the file from the end of its header up to `extents_end`, and name `chunk_count`
 /// chunks together; `None` if they do not.
-pub(super) fn decode_extents(mut body: &[u8], extents_end: u64, chunk_count: u64) -> Option<Vec<Extent>> {
+pub(super) fn decode_extents(
+    version: u32,
+    mut body: &[u8],
+    extents_end: u64,
+    chunk_count: u64,
+) -> Option<Vec<Extent>> {
     let mut extents: Vec<Extent> = Vec::with_capacity(body.len() / EXTENT_LEN);
     let mut position = HEADER_LEN as u64;
     let mut first_chunk = 0u32;
@@ -113,11 +125,16 @@ pub(super) fn decode_extents(mut body: &[u8], extents_end: u64, chunk_count: u64
                 count: body.try_get_u32_le().ok()?,
                 crc32c: body.try_get_u32_le().ok()?,
             },
+            compacted_to: match version {
+                FORMAT_VERSION_MIN => 0,
+                _ => body.try_get_i64_le().ok()?,
+            },
         };
         let ascends = extents.last().is_none_or(|before| before.log < extent.log);
-        let holds_batches =
-            extent.first_offset < extent.next_offset && extent.length > 0 && extent.index.count > 0;
-        if !ascends || !holds_batches || extent.position != position {
+        let holds_batches = extent.length > 0 && extent.index.count > 0;
+        let is_empty = extent.length == 0 && extent.index.count == 0 && extent.batch_count == 0;
+        let is_sound = holds_batches || (is_empty && version > FORMAT_VERSION_MIN);
+        if !ascends || !is_sound || extent.first_offset >= extent.next_offset || extent.position != position {
             return None;
         }
         position = position.checked_add(extent.length)?;
@@ -150,7 +167,7 @@ pub(super) fn decode_chunks(mut body: &[u8], extent: &Extent) -> Option<Vec<Chun
             crc32c: body.try_get_u32_le().ok()?,
         };
         let follows = match chunks.last() {
-            None => chunk.position == extent.position && chunk.first_offset == extent.first_offset,
+            None => chunk.position == extent.position && chunk.first_offset >= extent.first_offset,
             Some(before) => {
                 before.position < chunk.position
                     && before.first_offset < chunk.first_offset

@@ -1,13 +1,17 @@
 //! Writing a segment.
 
 use std::io;
+use std::ops::Range;
 
 use firth_batch::{Batches, Crc32c, Header as BatchHeader, crc32c};
 
 use super::header::{HEADER_LEN, Header, Section};
 use super::sections::{self, Chunk};
 use super::staging::Staging;
-use super::{CHUNK_BYTES_MIN, ChunkRange, DIRECTORY, Extent, Footer, Losses, SegmentId, Source};
+use super::{
+    CHUNK_BYTES_MIN, ChunkRange, DIRECTORY, Extent, FORMAT_VERSION, Footer, Losses, SegmentId, Source,
+    Summary,
+};
 use crate::file::{Existence, Mode, Storage};
 
 /// Writes one segment, log by log in ascending order of log ids. It touches the bytes of large batches once, to
@@ -15,7 +19,7 @@ use crate::file::{Existence, Mode, Storage};
 /// is no segment.
 ///
 /// ```text
-/// create, (begin_extent, push...)..., producers..., finish
+/// create, (begin_extent [cover], push...)..., producers..., finish
 /// ```
 ///
 /// After an error the writer is of no use, and what became durable is unknown; a failed flush is never repeated.
@@ -24,6 +28,8 @@ pub struct Writer<'a> {
     id: SegmentId,
     staging: Staging,
     extents: Vec<Extent>,
+    /// Offsets that the last extent answers for, whatever is pushed.
+    covered: Option<Range<i64>>,
     /// Of all extents, the open chunk of the last one excepted.
     chunks: Vec<Chunk>,
     open_chunk: Option<OpenChunk>,
@@ -53,6 +59,7 @@ impl<'a> Writer<'a> {
             id,
             staging,
             extents: Vec::new(),
+            covered: None,
             chunks: Vec::new(),
             open_chunk: None,
             producers: Vec::new(),
@@ -65,7 +72,7 @@ impl<'a> Writer<'a> {
         self.staging.file.set_len(HEADER_LEN as u64 + bytes)
     }
 
-    /// Begins the batches of `log`. A log without batches gets no extent.
+    /// Begins the batches of `log`. A log without batches gets no extent unless it covers offsets.
     pub fn begin_extent(&mut self, log: u64) {
         self.end_extent();
         assert!(
@@ -80,12 +87,25 @@ impl<'a> Writer<'a> {
             length: 0,
             max_timestamp: i64::MIN,
             batch_count: 0,
+            compacted_to: 0,
             index: ChunkRange {
                 first: self.chunks.len() as u32,
                 count: 0,
                 crc32c: 0,
             },
         });
+    }
+
+    /// The extent that was begun last answers for these offsets, also where no batch is pushed for them, and was compacted
+    /// up to an offset.
+    pub fn cover(&mut self, offsets: Range<i64>, compacted_to: i64) {
+        assert!(offsets.start < offsets.end, "an extent covers offsets");
+        let extent = self
+            .extents
+            .last_mut()
+            .expect("an extent was begun before it covers offsets");
+        extent.compacted_to = compacted_to;
+        self.covered = Some(offsets);
     }
 
     /// Appends whole batches to the extent that was begun last. Offsets ascend, and may leave holes.
@@ -114,7 +134,7 @@ impl<'a> Writer<'a> {
 
     /// Writes the footer, which names what is lost, makes everything durable, then the header, and makes that and the
     /// name durable too. The segment exists when this returns; if the power fails before, it may or may not.
-    pub fn finish(mut self, source: Source, losses: Losses) -> io::Result<Footer> {
+    pub fn finish(mut self, source: Source, generation: u32, losses: Losses) -> io::Result<Footer> {
         self.end_extent();
         let mut bodies = vec![
             (sections::EXTENTS, sections::encode_extents(&self.extents)),
@@ -122,6 +142,9 @@ impl<'a> Writer<'a> {
             (sections::PRODUCERS, self.producers),
             (sections::SOURCE, sections::encode_spans(&[source])),
         ];
+        if generation > 0 {
+            bodies.push((sections::GENERATION, generation.to_le_bytes().to_vec()));
+        }
         if !losses.is_empty() {
             bodies.push((sections::HOLES, sections::encode_holes(&losses.holes)));
             bodies.push((sections::LOST_BLOCKS, sections::encode_spans(&losses.blocks)));
@@ -144,17 +167,23 @@ impl<'a> Writer<'a> {
         self.staging.file.sync()?;
 
         self.staging.write_header(Some(&Header {
+            version: FORMAT_VERSION,
             id: self.id,
             length,
             sections: named,
         }))?;
         self.storage.sync_dir(DIRECTORY)?;
         Ok(Footer {
-            id: self.id,
-            length,
-            source,
+            summary: Summary {
+                id: self.id,
+                length,
+                source,
+                generation,
+                extent_count: self.extents.len(),
+                data_bytes: self.extents.iter().map(|extent| extent.length).sum(),
+                losses,
+            },
             extents: self.extents,
-            losses,
         })
     }
 
@@ -207,7 +236,20 @@ impl<'a> Writer<'a> {
 
     fn end_extent(&mut self) {
         self.close_chunk();
-        self.extents.pop_if(|extent| extent.batch_count == 0);
+        match (self.covered.take(), self.extents.last_mut()) {
+            (Some(covered), Some(extent)) => {
+                assert!(
+                    extent.batch_count == 0
+                        || (covered.start <= extent.first_offset && extent.next_offset <= covered.end),
+                    "log {}: batches from {} to {} in an extent for {covered:?}",
+                    extent.log,
+                    extent.first_offset,
+                    extent.next_offset,
+                );
+                (extent.first_offset, extent.next_offset) = (covered.start, covered.end);
+            }
+            _ => drop(self.extents.pop_if(|extent| extent.batch_count == 0)),
+        }
         if let Some(extent) = self.extents.last_mut() {
             let chunks = &self.chunks[extent.index.first as usize..];
             extent.index.count = chunks.len() as u32;

@@ -25,8 +25,8 @@ fn slice(offsets: std::ops::Range<i64>) -> TailExtent {
 /// Sealed up to 20, in the tail behind that, with offsets that nobody has before 10 and from 28 on.
 fn view() -> View {
     let view = View::new(LogId(16), 0, 40);
-    view.sealed(extent(1, 0..8));
-    view.sealed(extent(2, 10..20));
+    view.sealed(extent(1, 0..8), 0, &mut Freed::default());
+    view.sealed(extent(2, 10..20), 0, &mut Freed::default());
     for first_offset in [20, 22, 24, 26] {
         assert!(view.publish_recovered(slice(first_offset..first_offset + 2)));
     }
@@ -96,10 +96,10 @@ fn trimming_forgets_holes_that_it_passes() {
     let view = view();
     view.quarantine(10, 12);
     view.quarantine(14, 16);
-    view.trim(12, &mut Raised::default());
+    view.trim(12, &mut Raised::default(), &mut Freed::default());
     assert_eq!(view.holes(), [(14, 16)]);
     assert!(!view.quarantine(3, 12), "it is trimmed");
-    view.trim(15, &mut Raised::default());
+    view.trim(15, &mut Raised::default(), &mut Freed::default());
     assert_eq!(locate(&view, 15), Err((14, 16)));
 }
 

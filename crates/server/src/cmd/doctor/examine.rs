@@ -99,6 +99,7 @@ fn open(overlay: Arc<Overlay>) -> Result<Engine, OpenError> {
         direct: Direct::Never,
         wal_bytes_max: Some(NEVER_BYTES),
         segment_bytes: NEVER_BYTES,
+        merge_segments: 0,
         reserve_bytes: Some(0),
         ..Options::default()
     };

@@ -1,0 +1,203 @@
+//! The rewriting thread: merges segments, and takes what is left of those of which little is kept.
+//!
+//! The order is: the new segment is durable, readers see it, the catalog knows it and gives up those that it replaces, and
+//! their files are removed. A crash before the catalog knows it leaves the sources; after that, the new one.
+
+mod plan;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::background::{FULL_DISK_RETRY, is_full_disk};
+use crate::core::{Core, Disk};
+use crate::frame::LogId;
+use crate::ids::IdSet;
+use crate::lock::{abort, lock};
+use crate::manifest;
+use crate::rewrite::{self, Error};
+use crate::segment::{self, Footer, SegmentId};
+use crate::stats::Counters;
+use crate::sync::{Condvar, Mutex};
+
+use self::plan::Plan;
+
+/// How much is rewritten between two looks at what producers do, in bytes.
+const PACE_BYTES: u64 = 1024 * 1024;
+/// How long it rests then while they write, so that it takes a small part of the disk and of a core.
+const REST: Duration = Duration::from_millis(15);
+
+/// Tells the thread what there is to do.
+#[derive(Default)]
+pub(crate) struct Rewriting {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    look: bool,
+    closing: bool,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State {
+            // What the last process had no time for.
+            look: true,
+            closing: false,
+        }
+    }
+}
+
+impl Rewriting {
+    /// Segments came, or less of them is kept.
+    pub(crate) fn look(&self) {
+        lock(&self.state).look = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn close(&self) {
+        lock(&self.state).closing = true;
+        self.changed.notify_all();
+    }
+
+    fn is_closing(&self) -> bool {
+        lock(&self.state).closing
+    }
+
+    /// Waits for something to do; false at the end.
+    fn wait(&self) -> bool {
+        let state = lock(&self.state);
+        let waited = self
+            .changed
+            .wait_while(state, |state| !state.closing && !state.look);
+        let mut state = waited.unwrap_or_else(|_| abort());
+        state.look = false;
+        !state.closing
+    }
+
+    /// Waits, and says whether to go on.
+    fn rest(&self, duration: Duration) -> bool {
+        let state = lock(&self.state);
+        let waited = self
+            .changed
+            .wait_timeout_while(state, duration, |state| !state.closing);
+        !waited.unwrap_or_else(|_| abort()).0.closing
+    }
+}
+
+/// Segments that cannot be read where it matters: they stay as they are.
+#[derive(Default)]
+pub(crate) struct Rewriter {
+    unreadable: IdSet<SegmentId>,
+}
+
+impl Rewriter {
+    /// Runs until the engine is closed or a flush fails.
+    pub(crate) fn run(mut self, core: &Core, disk: &Disk) {
+        while disk.rewriting.wait() {
+            while let Some(plan) = plan::choose(core, disk, &self.unreadable) {
+                match self.carry_out(core, disk, plan) {
+                    Ok(()) => {}
+                    Err(Error::Stopped) => return,
+                    Err(Error::Source(error)) => tracing::error!(%error, "a segment is not rewritten"),
+                    Err(Error::Write(error)) if is_full_disk(&error) => {
+                        // The sealing thread says so where it is more than this that has no space.
+                        if !disk.rewriting.rest(FULL_DISK_RETRY) {
+                            return;
+                        }
+                        break;
+                    }
+                    Err(Error::Write(error)) => return core.fail(&format!("rewriting segments: {error}")),
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, core: &Core, disk: &Disk, plan: Plan) -> Result<(), Error> {
+        let sources: Vec<SegmentId> = plan.sources.iter().map(|sealed| sealed.id()).collect();
+        let done = rewrite_segments(core, disk, plan);
+        if let Err(Error::Source(error)) = &done {
+            match error {
+                segment::Error::Damaged {
+                    segment,
+                    log,
+                    first_offset,
+                    next_offset,
+                    ..
+                } => {
+                    core.quarantine(LogId(*log), *first_offset, *next_offset, "a segment");
+                    self.unreadable.insert(*segment);
+                }
+                _ => self.unreadable.extend(sources),
+            }
+        }
+        done
+    }
+}
+
+fn rewrite_segments(core: &Core, disk: &Disk, plan: Plan) -> Result<(), Error> {
+    let job = plan.job(core, disk, &rewrite::Everything)?;
+    let id = job.id;
+    let windows: Vec<LogId> = job.windows.iter().map(|(log, _)| *log).collect();
+    let mut pace = Pace::new(core);
+    let written = rewrite::rewrite(core, job, |bytes| pace.go_on(core, disk, bytes as u64));
+    if written.is_err() {
+        // Its sources are still there.
+        let _ = disk.storage.remove(&id.path());
+    }
+    install(core, disk, &written?, &plan, &windows)
+}
+
+/// Makes the segment count, and gives up those that it replaces.
+fn install(core: &Core, disk: &Disk, footer: &Footer, plan: &Plan, windows: &[LogId]) -> Result<(), Error> {
+    let mut manifest = lock(&disk.manifest);
+    let id = footer.summary.id;
+    manifest::show(core, disk, id, &footer.extents)?;
+    let producers = &mut manifest.carried.producers;
+    let sources: Vec<SegmentId> = plan.sources.iter().map(|sealed| sealed.id()).collect();
+    // A segment that was sealed meanwhile may have newer windows.
+    let held = producers.held_by(&sources);
+    for log in windows.iter().filter(|log| held.contains(log)) {
+        producers.set_segment(*log, id);
+    }
+    Counters::add(&core.counters.rewrites, 1);
+    Counters::add(&core.counters.rewritten_bytes, footer.summary.length);
+    let dead = manifest.dead(core, disk);
+    match manifest.checkpoint(disk, &dead) {
+        Ok(()) => Ok(manifest.remove(core, disk, &dead)?),
+        // The catalog follows when there is space again.
+        Err(error) if error.is_full_disk() => {
+            disk.seal.want_reclaim();
+            Ok(())
+        }
+        Err(error) => Err(Error::Write(std::io::Error::other(error.to_string()))),
+    }
+}
+
+/// Rests now and then while producers write.
+struct Pace {
+    bytes: u64,
+    wal_bytes: u64,
+}
+
+impl Pace {
+    fn new(core: &Core) -> Pace {
+        Pace {
+            bytes: 0,
+            wal_bytes: core.counters.wal_written_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    fn go_on(&mut self, core: &Core, disk: &Disk, bytes: u64) -> bool {
+        self.bytes += bytes;
+        while self.bytes >= PACE_BYTES {
+            self.bytes -= PACE_BYTES;
+            let wal_bytes = core.counters.wal_written_bytes.load(Ordering::Relaxed);
+            let producers_write = std::mem::replace(&mut self.wal_bytes, wal_bytes) != wal_bytes;
+            if producers_write && !disk.rewriting.rest(REST) {
+                return false;
+            }
+        }
+        !disk.rewriting.is_closing()
+    }
+}
