@@ -37,8 +37,8 @@ use crate::view::View;
 use crate::wal::{self, LANES, Limits, Wal, WalMode};
 use crate::{background, lane, scrub};
 
-/// Idle buffers of commit blocks that are kept mapped.
-const IDLE_BUFFER_BYTES: usize = 64 * 1024 * 1024;
+/// Idle buffers of commit blocks that are kept mapped: this part of what is kept of blocks for readers.
+const IDLE_BUFFERS_DIVISOR: usize = 3;
 /// Indexes of segments that are kept in memory.
 const FOOTER_CACHE_BYTES: usize = 8 * 1024 * 1024;
 const WAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -106,7 +106,7 @@ impl Engine {
             (Durability::Disk, false) => WalMode::Flushed,
             (Durability::Os, _) => WalMode::Unflushed,
         };
-        let buffers = BufferPool::new(IDLE_BUFFER_BYTES);
+        let buffers = BufferPool::new(options.cache_bytes / IDLE_BUFFERS_DIVISOR);
         let footers = FooterCache::new(FOOTER_CACHE_BYTES);
         let means = Means {
             storage: &*storage,
