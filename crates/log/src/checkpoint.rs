@@ -5,6 +5,7 @@
 //! engine                  version u8 = 1, next_log u64, next_segment u64, sealed_lsn u64
 //! incarnation/<no. u64>   id 16, first_lsn u64: those of which the WAL may hold blocks that no segment has
 //! log/<id u64>            start i64, next_offset i64
+//! accepted/<log u64>      first_offset i64, next_offset i64, for each stretch that the operator gave up
 //! segment/<id u64>        first_lsn u64, last_lsn u64
 //! ```
 
@@ -18,6 +19,8 @@
     )
 )]
 
+use std::collections::BTreeSet;
+
 use crate::block::{Incarnation, NUMBER_MAX};
 use crate::catalog::{self, Catalog, Change};
 use crate::file::Storage;
@@ -30,6 +33,7 @@ use crate::segment::{SegmentId, Summary};
 const ENGINE: &[u8] = b"engine";
 const INCARNATION: &[u8] = b"incarnation/";
 const LOG: &[u8] = b"log/";
+const ACCEPTED: &[u8] = b"accepted/";
 const SEGMENT: &[u8] = b"segment/";
 const VERSION: u8 = 1;
 
@@ -161,6 +165,15 @@ impl Changes {
                 }
                 None => self.deletes.push(key(LOG, log.0)),
             }
+            match meta.accepted.get(log) {
+                Some(stretches) => {
+                    let offsets = stretches.iter().flat_map(|(first, next)| [first, next]);
+                    let value = offsets.flat_map(|offset| offset.to_le_bytes()).collect();
+                    self.puts.push((key(ACCEPTED, log.0), value));
+                }
+                None if meta.has_accepted => self.deletes.push(key(ACCEPTED, log.0)),
+                None => {}
+            }
         }
     }
 
@@ -207,6 +220,15 @@ pub(crate) fn load(catalog: &Catalog) -> Result<Checkpoint, catalog::Error> {
             checkpoint.meta.logs.insert(LogId(id), meta);
         }
         _ => malformed = Some(key.to_vec()),
+    })?;
+    catalog.scan(ACCEPTED, |key, value| {
+        match (id_of(key, ACCEPTED), decode_accepted(value)) {
+            (Some(id), Some(stretches)) => {
+                checkpoint.meta.has_accepted = true;
+                checkpoint.meta.accepted.insert(LogId(id), stretches);
+            }
+            _ => malformed = Some(key.to_vec()),
+        }
     })?;
     catalog.scan(SEGMENT, |key, _| match id_of(key, SEGMENT) {
         Some(id) => checkpoint.segments.push(SegmentId(id)),
@@ -255,6 +277,16 @@ fn decode_incarnation(number: u64, bytes: &[u8]) -> Option<Incarnation> {
     };
     let bounded = number <= NUMBER_MAX && incarnation.first_lsn <= NUMBER_MAX;
     (reader.bytes.is_empty() && bounded).then_some(incarnation)
+}
+
+fn decode_accepted(bytes: &[u8]) -> Option<BTreeSet<(i64, i64)>> {
+    let mut reader = Reader { bytes };
+    let mut stretches = BTreeSet::new();
+    while !reader.bytes.is_empty() {
+        let first_offset = i64::from_le_bytes(reader.take()?);
+        stretches.insert((first_offset, i64::from_le_bytes(reader.take()?)));
+    }
+    Some(stretches)
 }
 
 fn decode_log(bytes: &[u8]) -> Option<LogMeta> {

@@ -262,6 +262,15 @@ impl Core {
                     view.delete(raised, freed);
                 }
             }
+            Record::Accepted {
+                log,
+                first_offset,
+                next_offset,
+            } => {
+                if let Some(view) = self.view(*log) {
+                    view.accept(*first_offset, *next_offset, raised);
+                }
+            }
             // A created log has its view already; what is sealed is shown by the thread that sealed it.
             _ => {}
         }
@@ -380,6 +389,8 @@ impl Core {
     pub(crate) fn snapshot_meta(&self, trim_to: Option<i64>) -> Result<i64, AppendError> {
         let log = LogId::META;
         let now_ms = self.now_ms();
+        // What is accepted and not published yet has a record that the next snapshot keeps.
+        let accepted = lock(&self.disk().publisher).meta.accepted_records();
         // Encoded within the critical section: no log may come or go between the snapshot and its place in the log.
         let mut sequencer = lock(&self.sequencer);
         let snapshot = Record::Snapshot {
@@ -387,7 +398,11 @@ impl Core {
             logs: sequencer.durable_logs(),
         };
         let trim = trim_to.map(|to| Record::Trimmed { log, to });
-        let records: Vec<Record> = [snapshot].into_iter().chain(trim.clone()).collect();
+        let records: Vec<Record> = [snapshot]
+            .into_iter()
+            .chain(accepted)
+            .chain(trim.clone())
+            .collect();
         let mut frame = Frame::batch(log, meta::encode(&records, now_ms));
         frame.check_size()?;
         frame.changes.extend(trim_to.map(|to| Change::Trim { log, to }));

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::commit::Commit;
 use crate::commit::Failed;
 use crate::core::{Core, Disk, Publisher, SealSignal};
 use crate::cut::Cut;
@@ -15,7 +16,8 @@ use crate::environment::{Direct, Durability, Environment, Options};
 use crate::file::aligned::BufferPool;
 use crate::file::{ALIGNMENT, DiskUsage, Storage};
 use crate::frame::{
-    Append, AppendError, Appended, Bounds, Change, ExtentUsage, Frame, Kind, LogId, Read, ReadError, Seek,
+    Append, AppendError, Appended, Bounds, Change, ExtentUsage, Frame, Kind, LogId, Read, ReadError,
+    Repetition, Seek,
 };
 use crate::gate::Gate;
 use crate::ids::IdMap;
@@ -239,6 +241,27 @@ impl Engine {
     /// The offset below which only the latest record of each key is kept; 0 where the log was never compacted.
     pub fn compacted_to(&self, log: LogId) -> i64 {
         self.core.view(log).map_or(0, |view| view.compacted_to())
+    }
+
+    /// Gives up what is lost of a log in between: it is no hole any more, and reads pass it. For good, also where the records
+    /// are found again. Offsets that can be read are not to be among them, as nobody would read them any more.
+    pub fn accept(&self, log: LogId, first_offset: i64, next_offset: i64) -> Result<Commit, AppendError> {
+        let record = Record::Accepted {
+            log,
+            first_offset,
+            next_offset,
+        };
+        let now_ms = self.core.now_ms();
+        let frame = Frame::batch(LogId::META, meta::encode(std::slice::from_ref(&record), now_ms));
+        let mut sequencer = lock(&self.core.sequencer);
+        let (appended, raised) = sequencer.append(frame, Repetition::None, &[], vec![record], now_ms)?;
+        let wakes_lane = sequencer.wakes_lane();
+        drop(sequencer);
+        if wakes_lane {
+            self.core.work.notify_one();
+        }
+        raised.raise();
+        Ok(appended.commit)
     }
 
     /// All that is durable now, as segments whose files can be copied while the engine goes on.

@@ -12,9 +12,11 @@
 //!   2 Trimmed   log u64, to i64
 //!   3 Deleted   log u64
 //!   4 Snapshot  next_log u64, then for every log that exists: log u64, start i64
+//!   5 Accepted  log u64, first offset i64, next offset i64
 //! ```
 //!
-//! A snapshot says what all records before it say together. The two latest are kept with what follows them; the meta log
+//! A snapshot says what all records before it say together, but for what was accepted as lost, which is written again with
+//! it. The two latest are kept with what follows them; the meta log
 //! is trimmed to the older one, so that it pins no segment for ever.
 
 #![cfg_attr(
@@ -30,8 +32,8 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use firth_batch::{Batch, Batches, Builder, Compression};
@@ -47,10 +49,26 @@ const RECORDS_BYTES_MAX: usize = FRAME_BYTES_MAX;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
-    Created { log: LogId },
-    Trimmed { log: LogId, to: i64 },
-    Deleted { log: LogId },
-    Snapshot { next_log: u64, logs: Vec<(LogId, i64)> },
+    Created {
+        log: LogId,
+    },
+    Trimmed {
+        log: LogId,
+        to: i64,
+    },
+    Deleted {
+        log: LogId,
+    },
+    Snapshot {
+        next_log: u64,
+        logs: Vec<(LogId, i64)>,
+    },
+    /// The operator gave these offsets up: they are lost, and no hole any more.
+    Accepted {
+        log: LogId,
+        first_offset: i64,
+        next_offset: i64,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +78,10 @@ pub(crate) struct Meta {
     pub(crate) next_segment: u64,
     /// Blocks up to here are in segments.
     pub(crate) sealed_lsn: u64,
+    /// Offsets that the operator gave up, of logs that have some: `(first_offset, next_offset)`.
+    pub(crate) accepted: BTreeMap<LogId, BTreeSet<(i64, i64)>>,
+    /// There were some, so that the catalog may have them.
+    pub(crate) has_accepted: bool,
     /// What the catalog does not have yet.
     pub(crate) changed_logs: BTreeSet<LogId>,
 }
@@ -93,6 +115,7 @@ impl Record {
             Record::Trimmed { log, .. } => (2, log.0),
             Record::Deleted { log } => (3, log.0),
             Record::Snapshot { next_log, .. } => (4, *next_log),
+            Record::Accepted { log, .. } => (5, log.0),
         };
         let mut out = vec![kind, VERSION];
         out.extend_from_slice(&number.to_le_bytes());
@@ -104,6 +127,14 @@ impl Record {
                     out.extend_from_slice(&log.0.to_le_bytes());
                     out.extend_from_slice(&start.to_le_bytes());
                 }
+            }
+            Record::Accepted {
+                first_offset,
+                next_offset,
+                ..
+            } => {
+                out.extend_from_slice(&first_offset.to_le_bytes());
+                out.extend_from_slice(&next_offset.to_le_bytes());
             }
         }
         out
@@ -131,6 +162,11 @@ impl Record {
                 let next_log = number;
                 Record::Snapshot { next_log, logs }
             }
+            (5, VERSION) => Record::Accepted {
+                log,
+                first_offset: i64::from_le_bytes(reader.take()?),
+                next_offset: i64::from_le_bytes(reader.take()?),
+            },
             _ => return None,
         };
         reader.bytes.is_empty().then_some(record)
@@ -165,6 +201,7 @@ impl Meta {
             Record::Trimmed { log, to } => self.trim(*log, *to),
             Record::Deleted { log } => {
                 self.logs.remove(log);
+                self.accepted.remove(log);
                 self.note_log(*log);
                 self.changed_logs.insert(*log);
             }
@@ -173,13 +210,52 @@ impl Meta {
                 let gone = self.logs.keys().filter(|log| !named.contains(log));
                 self.changed_logs.extend(gone);
                 self.logs.retain(|log, _| named.contains(log));
+                self.accepted.retain(|log, _| named.contains(log));
                 for (log, start) in logs {
                     self.create(*log);
                     self.trim(*log, *start);
                 }
                 self.next_log = self.next_log.max(*next_log);
             }
+            Record::Accepted {
+                log,
+                first_offset,
+                next_offset,
+            } => {
+                if self.logs.get(log).is_some_and(|meta| meta.start < *next_offset) {
+                    let stretches = self.accepted.entry(*log).or_default();
+                    stretches.insert((*first_offset, *next_offset));
+                    self.has_accepted = true;
+                    self.changed_logs.insert(*log);
+                }
+            }
         }
+    }
+
+    /// Whether the operator gave up all of these offsets.
+    pub(crate) fn is_accepted(&self, log: LogId, first_offset: i64, next_offset: i64) -> bool {
+        let stretches = self.accepted.get(&log).into_iter().flatten();
+        let mut at = first_offset;
+        for (first_offset, next_offset) in stretches {
+            if *first_offset <= at {
+                at = at.max(*next_offset);
+            }
+        }
+        at >= next_offset
+    }
+
+    /// The records that say what was accepted.
+    pub(crate) fn accepted_records(&self) -> Vec<Record> {
+        let stretches = self.accepted.iter();
+        let stretches =
+            stretches.flat_map(|(log, stretches)| stretches.iter().map(|stretch| (*log, *stretch)));
+        stretches
+            .map(|(log, (first_offset, next_offset))| Record::Accepted {
+                log,
+                first_offset,
+                next_offset,
+            })
+            .collect()
     }
 
     /// A log exists: a record says so, or batches that were found.
@@ -195,6 +271,12 @@ impl Meta {
         if let Some(meta) = self.logs.get_mut(&log).filter(|meta| meta.start < to) {
             meta.start = to;
             meta.next_offset = meta.next_offset.max(to);
+            if let Some(stretches) = self.accepted.get_mut(&log) {
+                stretches.retain(|(_, next_offset)| *next_offset > to);
+                if stretches.is_empty() {
+                    self.accepted.remove(&log);
+                }
+            }
             self.changed_logs.insert(log);
         }
     }

@@ -54,7 +54,13 @@ pub(crate) async fn read_log(
     let view = core.view(log).ok_or(ReadError::UnknownLog(log))?;
     let mut at = from;
     loop {
-        let Located { bounds, source, to } = view.locate(at, max_bytes)?;
+        let Located {
+            bounds,
+            source,
+            from,
+            to,
+        } = view.locate(at, max_bytes)?;
+        at = from;
         let wanted = Wanted {
             from: at,
             to,

@@ -25,7 +25,7 @@ use crate::producers::Producers;
 use crate::scan::{self, Damage, Scan, Span};
 use crate::segment::{self, FooterCache, Segment, SegmentId};
 use crate::segments::{Segments, Views};
-use crate::view::View;
+use crate::view::{Raised, View};
 use crate::wal::{self, WalFile, WalMode};
 
 /// Offsets that every log skips where blocks were lost of which nothing tells whose they were: a lost offset must not be
@@ -283,7 +283,7 @@ fn serve(
         damages,
         last_lsn,
     } = tail;
-    losses::name(means.storage, &damages)?;
+    losses::name(means.storage, &meta, &damages)?;
 
     let newer = base.newer.iter().map(Segment::id);
     let superseded = newer.chain(base.superseded.iter().copied()).collect();
@@ -392,7 +392,15 @@ fn build_views(meta: &Meta) -> Views {
         .logs
         .iter()
         .map(|(log, state)| (*log, Arc::new(View::new(*log, state.start, state.next_offset))));
-    views.collect()
+    let views: Views = views.collect();
+    for (log, stretches) in &meta.accepted {
+        for (first_offset, next_offset) in stretches {
+            if let Some(view) = views.get(log) {
+                view.accept(*first_offset, *next_offset, &mut Raised::default());
+            }
+        }
+    }
+    views
 }
 
 /// Makes the segments readable, each in the place of those that it was made of.

@@ -36,9 +36,17 @@ struct State {
     tail: VecDeque<TailExtent>,
     sealed: VecDeque<SealedExtent>,
     compacted_to: i64,
-    /// `(first_offset, next_offset)`, ascending. Those that were found by reading may overlap others.
-    holes: Vec<(i64, i64)>,
+    /// Ascending. Those that were found by reading may overlap others.
+    lost: Vec<Lost>,
     watchers: Vec<(Weak<Signal>, u64)>,
+}
+
+/// Offsets that were given to records which are lost: a hole, unless the operator gave them up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Lost {
+    first_offset: i64,
+    next_offset: i64,
+    is_accepted: bool,
 }
 
 /// A log's slice of a commit block.
@@ -77,7 +85,9 @@ impl SealedExtent {
 pub(crate) struct Located {
     pub(crate) bounds: Bounds,
     pub(crate) source: Source,
-    /// Where the next hole begins: nothing from there on is for this read.
+    /// Where to read: what is before was given up.
+    pub(crate) from: i64,
+    /// Where the next hole begins, or what was given up: nothing from there on is for this read.
     pub(crate) to: i64,
 }
 
@@ -201,7 +211,7 @@ impl View {
         while state.tail.front().is_some_and(|extent| extent.next_offset <= to) {
             state.tail.pop_front();
         }
-        state.holes.retain(|(_, next_offset)| *next_offset > to);
+        state.lost.retain(|lost| lost.next_offset > to);
         state.watched(raised);
     }
 
@@ -223,16 +233,29 @@ impl View {
     /// The offsets in between were acknowledged and cannot be read any more. Says whether that is news.
     pub(crate) fn quarantine(&self, first_offset: i64, next_offset: i64) -> bool {
         let mut state = lock(&self.state);
-        let hole = (first_offset, next_offset);
-        let Err(at) = state.holes.binary_search(&hole) else {
-            return false;
-        };
         if state.deleted || next_offset <= state.start {
             return false;
         }
-        state.holes.insert(at, hole);
         state.end = state.end.max(next_offset);
-        true
+        let mut is_news = false;
+        for (first_offset, next_offset) in state.not_accepted(first_offset, next_offset) {
+            is_news |= state.lose(first_offset, next_offset, false);
+        }
+        is_news
+    }
+
+    /// The operator gave up what is lost in between: reads pass it.
+    pub(crate) fn accept(&self, first_offset: i64, next_offset: i64, raised: &mut Raised) {
+        let mut state = lock(&self.state);
+        state.lose(first_offset, next_offset, true);
+        let (accepted, holes): (Vec<_>, Vec<_>) = state.lost.iter().partition(|lost| lost.is_accepted);
+        state.lost = accepted;
+        for hole in holes {
+            for (first_offset, next_offset) in state.not_accepted(hole.first_offset, hole.next_offset) {
+                state.lose(first_offset, next_offset, false);
+            }
+        }
+        state.watched(raised);
     }
 
     /// Takes over a hole that a segment names, unless an earlier segment has what is missing there: it could not be read
@@ -249,7 +272,7 @@ impl View {
     }
 
     pub(crate) fn holes(&self) -> Vec<(i64, i64)> {
-        lock(&self.state).holes.clone()
+        lock(&self.state).holes().collect()
     }
 
     /// A segment now holds this stretch. It takes the place of extents within it that are of older segments.
@@ -285,8 +308,8 @@ impl View {
     pub(crate) fn run(&self, wanted: impl Fn(&SealedExtent) -> bool) -> Vec<SealedExtent> {
         let state = lock(&self.state);
         let has_hole = |from: i64, to: i64| {
-            let mut holes = state.holes.iter();
-            holes.any(|(first_offset, next_offset)| *first_offset < to && from < *next_offset)
+            let mut holes = state.holes();
+            holes.any(|(first_offset, next_offset)| first_offset < to && from < next_offset)
         };
         let mut run: Vec<SealedExtent> = Vec::new();
         for extent in &state.sealed {
@@ -343,6 +366,7 @@ impl View {
         if from < bounds.start || from > bounds.end {
             return Err(ReadError::OutOfRange(bounds));
         }
+        let from = state.behind_accepted(from);
         let hole = state.hole_after(from);
         let to = hole.map_or(i64::MAX, |(first_offset, _)| first_offset);
         let at = state.tail.partition_point(|extent| extent.next_offset <= from);
@@ -366,12 +390,21 @@ impl View {
                 next_offset,
             });
         }
+        // What was given up may be damaged where it lies: no read runs into it, the next one begins behind it.
+        let mut accepted = state.accepted().map(|lost| lost.first_offset);
+        let accepted = accepted.find(|accepted| *accepted > from.max(first_offset));
+        let to = accepted.map_or(to, |accepted| to.min(accepted));
         let source = match (sealed, tail) {
             (Some(sealed), _) => Source::Sealed(*sealed),
             (None, Some(_)) => Source::Tail(state.tail_slices(at, to, bytes_max)),
             (None, None) => Source::Nothing,
         };
-        Ok(Located { bounds, source, to })
+        Ok(Located {
+            bounds,
+            source,
+            from,
+            to,
+        })
     }
 
     /// The sealed extents from the one that holds `from`, or the first after it, up to `bytes_max` behind the end of the
@@ -426,7 +459,8 @@ impl View {
         sealed.chain(tail).collect()
     }
 
-    /// What is missing between the start and the end, where every offset was given to a record, but for known holes.
+    /// What is missing between the start and the end, where every offset was given to a record, but for what is known to be
+    /// lost.
     pub(crate) fn gaps(&self) -> Vec<(i64, i64)> {
         let (sealed, tail) = self.stretches();
         let Bounds { start, end } = self.bounds();
@@ -436,11 +470,9 @@ impl View {
         let tail = tail
             .iter()
             .map(|extent| (extent.first_offset, extent.next_offset));
-        let mut known: Vec<_> = sealed
-            .chain(tail)
-            .chain(self.holes())
-            .chain([(end, end)])
-            .collect();
+        let lost = lock(&self.state).lost.clone();
+        let lost = lost.iter().map(|lost| (lost.first_offset, lost.next_offset));
+        let mut known: Vec<_> = sealed.chain(tail).chain(lost).chain([(end, end)]).collect();
         known.sort_unstable();
         let mut gaps = Vec::new();
         let mut at = start;
@@ -457,8 +489,58 @@ impl View {
 impl State {
     /// The first hole that does not end before `from`.
     fn hole_after(&self, from: i64) -> Option<(i64, i64)> {
-        let mut holes = self.holes.iter().copied();
-        holes.find(|(_, next_offset)| *next_offset > from)
+        self.holes().find(|(_, next_offset)| *next_offset > from)
+    }
+
+    fn holes(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
+        let holes = self.lost.iter().filter(|lost| !lost.is_accepted);
+        holes.map(|lost| (lost.first_offset, lost.next_offset))
+    }
+
+    fn accepted(&self) -> impl Iterator<Item = &Lost> {
+        self.lost.iter().filter(|lost| lost.is_accepted)
+    }
+
+    /// The first offset from `from` on that was not given up.
+    fn behind_accepted(&self, from: i64) -> i64 {
+        let reach = |from: i64, lost: &Lost| match lost.first_offset <= from {
+            true => from.max(lost.next_offset),
+            false => from,
+        };
+        self.accepted().fold(from, reach)
+    }
+
+    /// The parts of a stretch that were not given up.
+    fn not_accepted(&self, first_offset: i64, next_offset: i64) -> Vec<(i64, i64)> {
+        let mut parts = Vec::new();
+        let mut at = first_offset;
+        for lost in self.accepted().filter(|lost| lost.next_offset > first_offset) {
+            if lost.first_offset >= next_offset {
+                break;
+            }
+            if lost.first_offset > at {
+                parts.push((at, lost.first_offset));
+            }
+            at = at.max(lost.next_offset);
+        }
+        if at < next_offset {
+            parts.push((at, next_offset));
+        }
+        parts
+    }
+
+    /// Says whether that is news.
+    fn lose(&mut self, first_offset: i64, next_offset: i64, is_accepted: bool) -> bool {
+        let lost = Lost {
+            first_offset,
+            next_offset,
+            is_accepted,
+        };
+        let Err(at) = self.lost.binary_search(&lost) else {
+            return false;
+        };
+        self.lost.insert(at, lost);
+        true
     }
 
     fn tail_slices(&self, at: usize, to: i64, bytes_max: usize) -> Vec<TailExtent> {

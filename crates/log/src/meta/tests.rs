@@ -15,6 +15,11 @@ fn record() -> impl Strategy<Value = Record> {
         (log(), any::<i64>()).prop_map(|(log, to)| Record::Trimmed { log, to }),
         log().prop_map(|log| Record::Deleted { log }),
         snapshot.prop_map(|(next_log, logs)| Record::Snapshot { next_log, logs }),
+        (log(), any::<i64>(), any::<i64>()).prop_map(|(log, first_offset, next_offset)| Record::Accepted {
+            log,
+            first_offset,
+            next_offset
+        }),
     ]
 }
 
@@ -25,6 +30,11 @@ fn step() -> impl Strategy<Value = Record> {
         log().prop_map(|log| Record::Created { log }),
         (log(), 0..50_i64).prop_map(|(log, to)| Record::Trimmed { log, to }),
         log().prop_map(|log| Record::Deleted { log }),
+        (log(), 0..50_i64, 1..5_i64).prop_map(|(log, first_offset, count)| Record::Accepted {
+            log,
+            first_offset,
+            next_offset: first_offset + count
+        }),
     ]
 }
 
@@ -32,17 +42,19 @@ fn replayed(records: &[Record]) -> Meta {
     let mut meta = Meta::new();
     records.iter().for_each(|record| meta.apply(record));
     meta.changed_logs.clear();
+    meta.has_accepted = false;
     meta
 }
 
 /// What the engine writes when it snapshots this state.
-fn snapshot(meta: &Meta) -> Record {
+fn snapshot(meta: &Meta) -> Vec<Record> {
     let mut logs: Vec<_> = meta.logs.iter().map(|(log, state)| (*log, state.start)).collect();
     logs.sort_unstable();
-    Record::Snapshot {
+    let snapshot = Record::Snapshot {
         next_log: meta.next_log,
         logs,
-    }
+    };
+    [snapshot].into_iter().chain(meta.accepted_records()).collect()
 }
 
 proptest! {
@@ -81,13 +93,13 @@ proptest! {
     #[test]
     fn an_unknown_kind_or_version_is_no_record(kind: u8, version: u8, body in proptest::collection::vec(any::<u8>(), 0..64)) {
         let bytes = [&[kind, version], &body[..]].concat();
-        let known = (1..=4).contains(&kind) && version == VERSION;
+        let known = (1..=5).contains(&kind) && version == VERSION;
         match Record::decode(&bytes) {
             Some(record) => {
                 prop_assert!(known);
                 prop_assert_eq!(record.encode(), bytes);
             }
-            None => prop_assert!(!known || !matches!((kind, body.len()), (1 | 3, 8) | (2, 16))),
+            None => prop_assert!(!known || !matches!((kind, body.len()), (1 | 3, 8) | (2, 16) | (5, 24))),
         }
     }
 
@@ -98,10 +110,10 @@ proptest! {
     ) {
         let all = replayed(&[&before[..], &after[..]].concat());
         let snapshot = snapshot(&replayed(&before));
-        let from_snapshot = replayed(&[std::slice::from_ref(&snapshot), &after[..]].concat());
+        let from_snapshot = replayed(&[&snapshot[..], &after[..]].concat());
         prop_assert_eq!(&from_snapshot, &all);
         // A snapshot that is read on top of the records before it changes nothing.
-        let on_top = replayed(&[&before[..], &[snapshot], &after[..]].concat());
+        let on_top = replayed(&[&before[..], &snapshot[..], &after[..]].concat());
         prop_assert_eq!(&on_top, &all);
     }
 
@@ -113,7 +125,8 @@ proptest! {
     ) {
         let mut records = history(&steps);
         let snapshot_at = snapshot_at.index(records.len() + 1);
-        records.insert(snapshot_at, snapshot(&replayed(&records[..snapshot_at])));
+        let snapshot = snapshot(&replayed(&records[..snapshot_at]));
+        records.splice(snapshot_at..snapshot_at, snapshot);
         let once = replayed(&records);
         let again = replayed(&[&records[..], &records[from.index(records.len())..]].concat());
         prop_assert_eq!(&again, &once);
@@ -128,7 +141,7 @@ fn history(steps: &[Record]) -> Vec<Record> {
     let could_be = |record: &&Record| match record {
         Record::Created { log } => created.insert(*log) && there.insert(*log),
         Record::Deleted { log } => there.remove(log),
-        Record::Trimmed { log, .. } => there.contains(log),
+        Record::Trimmed { log, .. } | Record::Accepted { log, .. } => there.contains(log),
         Record::Snapshot { .. } => true,
     };
     steps.iter().filter(could_be).cloned().collect()
@@ -140,7 +153,7 @@ fn records_of_version_1_look_like_this() {
     let log = LogId(0x1122);
     let number = [0x22, 0x11, 0, 0, 0, 0, 0, 0];
     let offset = [5, 0, 0, 0, 0, 0, 0, 0];
-    let cases: [(Record, &[&[u8]]); 4] = [
+    let cases: [(Record, &[&[u8]]); 5] = [
         (Record::Created { log }, &[&[1, 1], &number]),
         (Record::Trimmed { log, to: 5 }, &[&[2, 1], &number, &offset]),
         (Record::Deleted { log }, &[&[3, 1], &number]),
@@ -150,6 +163,14 @@ fn records_of_version_1_look_like_this() {
                 logs: vec![(log, 5)],
             },
             &[&[4, 1], &number, &number, &offset],
+        ),
+        (
+            Record::Accepted {
+                log,
+                first_offset: 5,
+                next_offset: 6,
+            },
+            &[&[5, 1], &number, &offset, &[6, 0, 0, 0, 0, 0, 0, 0]],
         ),
     ];
     for (record, expected) in cases {

@@ -19,7 +19,7 @@ use crate::segments::Segments;
 use crate::view::View;
 
 /// Names what is damaged in the WAL, and keeps copies of the files that it lies in.
-pub(super) fn name(storage: &dyn Storage, damages: &[Damage]) -> io::Result<()> {
+pub(super) fn name(storage: &dyn Storage, meta: &Meta, damages: &[Damage]) -> io::Result<()> {
     for damage in damages {
         match &damage.what {
             DamagedPart::Blocks(lsns) => tracing::error!(
@@ -27,6 +27,9 @@ pub(super) fn name(storage: &dyn Storage, damages: &[Damage]) -> io::Result<()> 
                 last_lsn = lsns.end(),
                 "acknowledged blocks of the WAL are damaged; quarantined"
             ),
+            // The operator was told, and gave it up.
+            DamagedPart::Slice(entry)
+                if meta.is_accepted(entry.log, entry.first_offset, entry.next_offset) => {}
             DamagedPart::Slice(entry) => tracing::error!(
                 log = entry.log.0,
                 first_offset = entry.first_offset,
@@ -81,12 +84,14 @@ pub(super) fn quarantine(
             view.quarantine(*first_offset, *next_offset);
         }
         for (first_offset, next_offset) in view.holes() {
-            tracing::error!(
-                log = log.0,
-                first_offset,
-                next_offset,
-                "acknowledged data is missing; quarantined"
-            );
+            if !is_named(damages, *log, first_offset, next_offset) {
+                tracing::error!(
+                    log = log.0,
+                    first_offset,
+                    next_offset,
+                    "acknowledged data is missing; quarantined"
+                );
+            }
             count += 1;
         }
         losses
@@ -100,6 +105,20 @@ pub(super) fn quarantine(
     losses.blocks.extend(lost_blocks(damages));
     count += losses.blocks.len() as u64;
     (losses, count)
+}
+
+/// Whether the hole is made of damaged slices of the WAL, which were named when they were found.
+fn is_named(damages: &[Damage], log: LogId, first_offset: i64, next_offset: i64) -> bool {
+    let slices = damages.iter().filter_map(|damage| match &damage.what {
+        DamagedPart::Slice(entry) if entry.log == log => Some(entry),
+        DamagedPart::Slice(_) | DamagedPart::Blocks(_) => None,
+    });
+    // They come in the order of their offsets.
+    let named_to = slices.fold(first_offset, |to, entry| match entry.first_offset <= to {
+        true => to.max(entry.next_offset),
+        false => to,
+    });
+    named_to >= next_offset
 }
 
 fn lost_blocks(damages: &[Damage]) -> impl Iterator<Item = Source> {

@@ -1,5 +1,6 @@
 //! Checks a data directory as a broker would meet it, and lists what is lost with what can be done about it.
 
+mod accept;
 mod examine;
 mod partition;
 mod report;
@@ -8,12 +9,13 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use firth_log::segment::{self, SegmentId};
 
 use crate::progress;
-pub(super) use examine::examine;
+pub(super) use examine::{examine, open};
 pub(super) use report::Holds;
+use report::Report;
 
 /// Nothing could be looked at; as clap ends for wrong usage.
 const EXIT_CANNOT_LOOK: u8 = 2;
@@ -23,6 +25,12 @@ pub(crate) struct Args {
     /// The data directory of the broker, which must not run
     #[arg(long, value_name = "DIR", env = "FIRTH_DATA", default_value = "./firth-data")]
     data: PathBuf,
+    /// Give up what is lost there, as the doctor names it, or "all": it is no hole any more, and consumers pass it
+    #[arg(long, value_name = "LOG:FIRST-LAST")]
+    accept: Vec<String>,
+    /// Accept all without being asked to say so again
+    #[arg(long, requires = "accept")]
+    yes: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -34,7 +42,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         eprintln!("firth: {refused:#}");
         return Ok(ExitCode::from(EXIT_CANNOT_LOOK));
     }
-    let report = match super::block_on(examine(&args.data)) {
+    let report = super::block_on(examine(&args.data)).and_then(|report| match args.accept.is_empty() {
+        true => Ok(report),
+        false => accept_holes(args, &report),
+    });
+    let report = match report {
         Ok(report) => report,
         Err(error) => {
             eprintln!("firth: {error:#}");
@@ -50,6 +62,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+/// Gives up what was asked for, and looks again.
+fn accept_holes(args: &Args, report: &Report) -> Result<Report> {
+    let chosen = accept::choose(report, &args.accept)?;
+    ensure!(
+        args.yes || !args.accept.iter().any(|argument| argument == accept::ALL),
+        "this would give up {} holes for good; see `firth doctor` for what they are, and add --yes if that is meant",
+        chosen.len()
+    );
+    accept::accept(&args.data, &chosen)?;
+    super::block_on(examine(&args.data))
 }
 
 /// What recovery finds, it logs with its place.

@@ -226,3 +226,118 @@ fn damage_of_a_segment_is_reported_once() {
         "{report}"
     );
 }
+
+fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = firth(directory).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// Damages what holds these bytes, wherever that is.
+fn flip(data: &Path, needle: &[u8]) {
+    let found = content(data).into_iter().find_map(|(path, bytes)| {
+        let at = bytes.windows(needle.len()).position(|window| window == needle)?;
+        (!path.contains("/quarantine/")).then_some((path, bytes, at))
+    });
+    let (path, mut bytes, at) = found.expect("records are stored as they were sent");
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn what_the_operator_accepts_is_passed_by_consumers() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    filled(directory);
+    let data = directory.join("data");
+    for needle in ["needle-05", "needle-06", "needle-11"] {
+        flip(&data, needle.as_bytes());
+    }
+    let doctor = ["doctor", "--data", "data"];
+    let (code, text, log) = run(directory, &doctor);
+    assert_eq!(code, Some(1), "{text}");
+    // Each is logged once.
+    assert_eq!(log.matches("acknowledged data").count(), 3, "{log}");
+
+    for (arguments, words) in [
+        (&["--accept", "t/0:7-9"][..], "nothing is lost at t/0:7-9"),
+        (&["--accept", "t/1:5-6"], "nothing is lost at t/1:5-6"),
+        (&["--accept", "nonsense"], "TOPIC/PARTITION:FIRST-LAST"),
+        (&["--accept", "all"], "add --yes"),
+    ] {
+        let (code, _, error) = run(directory, &[&doctor, arguments].concat());
+        assert_eq!(code, Some(2), "{arguments:?}");
+        assert!(error.contains(words), "{error}");
+    }
+    let (code, text, _) = run(directory, &[&doctor[..], &["--accept", "t/0:5-6"]].concat());
+    assert_eq!(code, Some(1), "one is left: {text}");
+    assert!(text.contains("t/0:11-11") && !text.contains("t/0:5"), "{text}");
+    let (code, text, _) = run(directory, &[&doctor[..], &["--accept", "all", "--yes"]].concat());
+    assert_eq!(code, Some(0), "{text}");
+    assert!(data.join("quarantine").is_dir(), "what was damaged is kept");
+
+    for _ in 0..2 {
+        let broker = Broker::start(directory);
+        let read = broker.succeed(&["consume", "t", "--exit"], "");
+        assert_eq!(read.lines().count(), 17, "{read}");
+        assert!(read.contains("needle-04") && read.contains("needle-07") && !read.contains("needle-05"));
+        let metrics = broker.get("/metrics");
+        assert!(metrics.contains("firth_log_quarantined_total 0"), "{metrics}");
+        let log = broker.stop();
+        assert!(!log.contains("acknowledged data"), "{log}");
+    }
+}
+
+#[test]
+fn a_broker_whose_topics_are_damaged_starts_with_the_others_once_that_is_accepted() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let broker = Broker::start(directory);
+    for topic in ["first-topic", "second-topic", "third-topic"] {
+        broker.succeed(&["produce", topic], "a record\n");
+    }
+    broker.stop();
+    flip(&directory.join("data"), b"second-topic");
+    let ended = Start::new(directory, &[])
+        .start()
+        .err()
+        .expect("it does not start");
+    assert_eq!(ended.status.code(), Some(1));
+    let words = "--accept definitions:";
+    let at = ended.log.find(words).unwrap_or_else(|| panic!("{}", ended.log)) + "--accept ".len();
+    let stretch = ended.log[at..].split('`').next().unwrap().to_owned();
+
+    let (code, text, _) = run(directory, &["doctor", "--data", "data"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("a broker would not start") && text.contains(&format!("    {stretch}  1")),
+        "{text}"
+    );
+    let (code, text, _) = run(directory, &["doctor", "--data", "data", "--accept", &stretch]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("belongs to no topic"), "{text}");
+
+    let broker = Broker::start(directory);
+    let topics = broker.succeed(&["topic", "list"], "");
+    assert!(
+        topics.contains("first-topic") && topics.contains("third-topic") && !topics.contains("second-topic")
+    );
+    assert_eq!(
+        broker.succeed(&["consume", "third-topic", "--exit"], ""),
+        "a record\n"
+    );
+    // The name is free, and what the lost topic had stays.
+    broker.succeed(&["produce", "second-topic"], "another\n");
+    assert_eq!(
+        broker.succeed(&["consume", "second-topic", "--exit"], ""),
+        "another\n"
+    );
+    let log = broker.stop();
+    assert!(log.contains("belong to no topic"), "{log}");
+    let (code, text, _) = run(directory, &["doctor", "--data", "data", "--json"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("\"orphans\":[{") && text.contains("\"records\":1"),
+        "{text}"
+    );
+}

@@ -88,7 +88,7 @@ async fn read_all(engine: &Engine, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn open(overlay: Arc<Overlay>) -> Result<Engine, OpenError> {
+pub(in crate::cmd) fn open(overlay: Arc<Overlay>) -> Result<Engine, OpenError> {
     let environment = firth_log::Environment {
         wall_ms: Arc::new(environment::wall_ms),
         random: environment::random().map_err(std::io::Error::other)?,

@@ -137,6 +137,12 @@ impl Report {
         self.holes.push((log, lost));
     }
 
+    /// Each hole with its log, and the name of that as the command line takes it.
+    pub(super) fn holes(&self) -> impl Iterator<Item = (LogId, String, &Range<i64>)> {
+        let holes = self.holes.iter();
+        holes.map(|(log, lost)| (LogId(*log), self.name(*log).short(), lost))
+    }
+
     pub(super) fn problem(&mut self, problem: String) {
         self.others.push(problem);
     }
@@ -282,15 +288,15 @@ impl Report {
              KAFKA_STORAGE_ERROR there until it goes on behind it; what lies before and behind can be read, and producers\n\
              are not concerned. Each of them, with the number of records that it had at most:\n",
         );
-        for (log, lost) in &self.holes {
-            let name = self.name(*log).short();
+        for (_, name, lost) in self.holes() {
             let (first, last) = (lost.start, lost.end - 1);
             text += &format!("    {name}:{first}-{last}  {}\n", lost.end - lost.start);
         }
         text += &format!(
             "What can be done:\n\
              \x20 - put a segment that was moved away back into {data}/segments: what can be read again is no hole;\n\
-             \x20 - restore a backup into another directory: firth restore FILE --data DIR\n\n"
+             \x20 - restore a backup into another directory: firth restore FILE --data DIR;\n\
+             \x20 - give up what is lost, so that consumers pass it: firth doctor --data {data} --accept LOG:FIRST-LAST\n\n"
         );
         text
     }
