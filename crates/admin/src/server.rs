@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -26,10 +26,16 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// A client that keeps its connection is asked to open a new one after this time, and one that does not read is cut off.
 const CONNECTION_LIFETIME_MAX: Duration = Duration::from_secs(60 * 60);
+/// How often a connection that has lived long enough is looked at again while a backup is taken on it.
+const LONG_REQUEST_CHECK: Duration = Duration::from_secs(60);
 /// How long open requests may take when the broker stops.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 /// How long the listener waits for a file descriptor that another part of the process may free.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
+
+mod download;
+
+pub use download::BackupSlot;
 
 /// What the listener tells about.
 #[derive(Clone)]
@@ -37,6 +43,7 @@ pub struct Admin {
     pub broker: Broker,
     pub engine: Engine,
     pub health: Health,
+    pub backups: BackupSlot,
     /// What the engine was opened with.
     pub durability: Durability,
     /// Absent if there is no Kafka listener.
@@ -48,6 +55,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, stopping: watch::Receive
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/metrics", get(render_metrics))
+        .route("/backup", get(download::backup))
         .fallback(not_found)
         .with_state(admin);
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -89,22 +97,36 @@ pub async fn serve(listener: TcpListener, admin: Admin, stopping: watch::Receive
 }
 
 async fn connection(stream: TcpStream, router: Router, stopping: watch::Receiver<bool>) {
+    let requests = download::Connection::default();
+    let router = router.layer(Extension(requests.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
-    let served = timeout(CONNECTION_LIFETIME_MAX, async {
+    let served = async {
         tokio::select! {
             served = connection.as_mut() => return served,
             () = stopped(stopping) => {}
         }
         connection.as_mut().graceful_shutdown();
         connection.await
-    });
-    if let Ok(Err(error)) = served.await {
-        tracing::debug!(%error, "an HTTP connection ended");
+    };
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!(%error, "an HTTP connection ended");
+        },
+        () = requests.is_cut() => {}
+        () = lifetime(&requests) => {}
+    }
+}
+
+/// Ends when the connection has lived long enough, and does nothing long.
+async fn lifetime(requests: &download::Connection) {
+    sleep(CONNECTION_LIFETIME_MAX).await;
+    while requests.is_long() {
+        sleep(LONG_REQUEST_CHECK).await;
     }
 }
 
@@ -130,7 +152,11 @@ async fn render_metrics(State(admin): State<Admin>) -> Response {
 }
 
 async fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, "there are /healthz and /metrics\n").into_response()
+    (
+        StatusCode::NOT_FOUND,
+        "there are /healthz, /metrics and /backup\n",
+    )
+        .into_response()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod consume;
 pub(crate) mod doctor;

@@ -45,6 +45,8 @@ enum Command {
     Consume(cmd::consume::Args),
     /// Check the data directory of a broker that does not run; nothing in it is changed
     Doctor(cmd::doctor::Args),
+    /// Copy what a broker holds into a file, while it runs
+    Backup(cmd::backup::Args),
     /// Make a data directory of a backup
     Restore(cmd::restore::Args),
     /// Print what makes a shell complete the command line
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Produce(args) => cmd::produce::run(args),
         Command::Consume(args) => cmd::consume::run(args),
         Command::Doctor(args) => cmd::doctor::run(&args),
+        Command::Backup(args) => cmd::backup::run(&args),
         Command::Restore(args) => cmd::restore::run(&args),
         Command::Completions(args) => cmd::completions::run(&args, Cli::command()),
         Command::Settings => cmd::settings::run(),

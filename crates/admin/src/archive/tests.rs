@@ -27,10 +27,9 @@ fn archive(files: &[(ArchivedFile, Vec<u8>)], damages: &[&str]) -> Vec<u8> {
     };
     let mut writer = Writer::begin(Vec::new(), manifest).unwrap();
     for (_, bytes) in files {
-        let read = |position: u64, buf: &mut [u8]| {
+        let read = |position: u64, length: u64| {
             let at = usize::try_from(position).unwrap();
-            buf.copy_from_slice(&bytes[at..at + buf.len()]);
-            Ok(())
+            Ok(bytes[at..at + usize::try_from(length).unwrap()].to_vec())
         };
         writer.file(read).unwrap();
     }

@@ -32,26 +32,27 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
-    /// Writes the next file. `read` fills a buffer with what lies at a position of it.
+    /// Writes the next file. `read` gives as many bytes as it is asked for from a position of it.
     ///
     /// # Panics
     /// If the manifest has no more files.
-    pub fn file(&mut self, mut read: impl FnMut(u64, &mut [u8]) -> io::Result<()>) -> io::Result<()> {
+    pub fn file(&mut self, mut read: impl FnMut(u64, u64) -> io::Result<Vec<u8>>) -> io::Result<()> {
         let file = self.manifest.files.get(self.files);
         let file = file
             .expect("as many files are written as the manifest lists")
             .clone();
         self.files += 1;
         self.header(&file.name, file.length)?;
-        let mut piece = vec![0; PIECE_BYTES];
         let mut crc = Crc32c::new();
         let mut position = 0;
         while position < file.length {
             let length = (file.length - position).min(PIECE_BYTES as u64);
-            let piece = &mut piece[..usize::try_from(length).unwrap_or(PIECE_BYTES)];
-            read(position, piece)?;
-            crc.update(piece);
-            self.out.write_all(piece)?;
+            let piece = read(position, length)?;
+            if piece.len() as u64 != length {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            crc.update(&piece);
+            self.out.write_all(&piece)?;
             position += length;
         }
         self.pad(file.length)?;

@@ -6,20 +6,30 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
-struct Running {
-    address: SocketAddr,
-    health: Health,
+pub(super) struct Running {
+    pub(super) address: SocketAddr,
+    pub(super) health: Health,
     stop: watch::Sender<bool>,
     serving: tokio::task::JoinHandle<()>,
 }
 
 async fn start() -> Running {
-    let environment = firth_log::Environment {
+    start_with(
+        Engine::memory(environment(), Options::default()),
+        BackupSlot::default(),
+    )
+    .await
+}
+
+pub(super) fn environment() -> firth_log::Environment {
+    firth_log::Environment {
         wall_ms: Arc::new(|| 0),
         random: Arc::new(|| [1; 16]),
         on_failure: Arc::new(|_| {}),
-    };
-    let engine = Engine::memory(environment, Options::default());
+    }
+}
+
+pub(super) async fn start_with(engine: Engine, backups: BackupSlot) -> Running {
     let clock = Clock::new(|| 0, || Duration::ZERO);
     let environment = Environment {
         clock,
@@ -36,6 +46,7 @@ async fn start() -> Running {
         broker,
         engine,
         health: health.clone(),
+        backups,
         durability: Durability::Os,
         kafka: None,
     };
@@ -58,7 +69,7 @@ impl Running {
         String::from_utf8(response).unwrap()
     }
 
-    async fn get(&self, path: &str) -> String {
+    pub(super) async fn get(&self, path: &str) -> String {
         self.request(&format!(
             "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         ))

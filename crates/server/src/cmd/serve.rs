@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches};
-use firth_admin::{Admin, Health};
+use firth_admin::{Admin, BackupSlot, Health};
 use firth_broker::{Broker, Environment};
 use firth_log::file::disk::{Disk, Lock};
 use firth_log::{Engine, Options};
@@ -183,11 +183,13 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
         let (server, stopping) = (server.clone(), stopping.clone());
         listeners.spawn(async move { server.serve(listener, stopping).await });
     }
+    let backups = BackupSlot::default();
     for listener in http {
         let admin = Admin {
             broker: broker.clone(),
             engine: engine.clone(),
             health: health.clone(),
+            backups: backups.clone(),
             kafka: metrics.clone(),
             durability: settings.durability.of_engine(),
         };

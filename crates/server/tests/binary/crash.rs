@@ -10,7 +10,7 @@
 //! `FIRTH_SEED` repeats the decisions of a run; the moments are the machine's. `FIRTH_EVERYTHING` tries every call that is
 //! sampled otherwise.
 
-mod checker;
+pub(crate) mod checker;
 pub(crate) mod client;
 mod faults;
 mod idempotent;

@@ -5,6 +5,7 @@
     reason = "a test that cannot set up its broker has failed"
 )]
 
+mod backup;
 mod broker;
 mod commands;
 mod crash;

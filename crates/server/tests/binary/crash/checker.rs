@@ -93,6 +93,21 @@ impl Checker {
         }
     }
 
+    /// What both have read is the same: another broker holds what this one held.
+    pub(crate) fn agree_with(&self, other: &Checker) {
+        for (ours, theirs) in self.partitions.iter().zip(&other.partitions) {
+            for (base_offset, seen) in &ours.batches {
+                if let Some(other) = theirs.batches.get(base_offset) {
+                    let index = ours.index;
+                    assert_eq!(
+                        seen.digest, other.digest,
+                        "changed: partition {index} offset {base_offset}"
+                    );
+                }
+            }
+        }
+    }
+
     /// Judges what was read since the last time, and what was acknowledged since. Everything was read before.
     pub(crate) fn judge(&mut self, writers: &mut [Writer]) {
         for partition in &mut self.partitions {
