@@ -299,7 +299,23 @@ fn damaged(core: &Core, view: &View, first_offset: i64, next_offset: i64, place:
 /// when its records were nothing is known, and who reads on from what is found has not asked for them.
 pub(crate) async fn find(core: &Arc<Core>, log: LogId, seek: Seek) -> Result<Option<Bytes>, ReadError> {
     let view = core.view(log).ok_or(ReadError::UnknownLog(log))?;
-    let start = view.bounds().start;
+    loop {
+        let start = view.bounds().start;
+        match find_from(core, &view, start, seek).await {
+            // The log was trimmed meanwhile, and what it keeps now is what counts.
+            Err(ReadError::OutOfRange(now)) if now.start > start => {}
+            found => return found,
+        }
+    }
+}
+
+async fn find_from(
+    core: &Arc<Core>,
+    view: &Arc<View>,
+    start: i64,
+    seek: Seek,
+) -> Result<Option<Bytes>, ReadError> {
+    let log = view.log();
     let (sealed, tail) = view.stretches();
     let timestamp = match seek {
         Seek::Timestamp(timestamp) => timestamp,
@@ -313,7 +329,7 @@ pub(crate) async fn find(core: &Arc<Core>, log: LogId, seek: Seek) -> Result<Opt
         let batch = if extent.first_offset < start {
             scan(core, log, start, extent.next_offset, timestamp).await?
         } else {
-            match find_sealed(core, &view, *extent, timestamp).await {
+            match find_sealed(core, view, *extent, timestamp).await {
                 Err(ReadError::Damaged { next_offset, .. }) => {
                     scan(core, log, next_offset, extent.next_offset, timestamp).await?
                 }
