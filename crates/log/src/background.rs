@@ -1,9 +1,11 @@
 //! The small threads: one keeps a WAL file ready, one flushes what `durability = "os"` only gave to the system.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::core::{Core, Disk, FullFor};
+use crate::file::Storage;
 use crate::lock::lock;
 
 /// How often `durability = "os"` flushes.
@@ -28,11 +30,23 @@ pub(crate) fn prepare(core: &Core, disk: &Disk) {
     }
 }
 
-pub(crate) fn is_full_disk(error: &std::io::Error) -> bool {
+pub(crate) fn is_full_disk(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     )
+}
+
+/// Removes a file that was not finished, so that no later attempt finds it there: what a failed flush was to make durable,
+/// its name perhaps, no other flush makes durable. Where it cannot be removed the engine cannot go on, even if it is a full
+/// disk that says so.
+pub(crate) fn remove_attempt(storage: &dyn Storage, path: &str) -> io::Result<()> {
+    match storage.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io::Error::other(format!(
+            "{path} is not finished and cannot be removed: {error}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Flushes the WAL at intervals, so that the loss of power takes a second's work at most.

@@ -8,7 +8,7 @@ mod plan;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::background::{FULL_DISK_RETRY, is_full_disk};
+use crate::background::{self, FULL_DISK_RETRY, is_full_disk};
 use crate::core::{Core, Disk};
 use crate::frame::LogId;
 use crate::ids::IdSet;
@@ -143,7 +143,7 @@ fn rewrite_segments(core: &Core, disk: &Disk, plan: Plan) -> Result<(), Error> {
     let written = rewrite::rewrite(core, job, |bytes| pace.go_on(core, disk, bytes as u64));
     if written.is_err() {
         // Its sources are still there.
-        let _ = disk.storage.remove(&id.path());
+        background::remove_attempt(&*disk.storage, &id.path()).map_err(Error::Write)?;
     }
     install(core, disk, &written?, &plan, &windows)
 }

@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::background::FULL_DISK_RETRY;
+use crate::background::{self, FULL_DISK_RETRY};
 use crate::core::{Core, Disk, FullFor};
 use crate::cut::Cut;
 use crate::frame::LogId;
@@ -275,8 +275,8 @@ fn write(
     let written = rewrite::seal(core, &unsealed, &mut manifest.carried, dead);
     if written.is_err() {
         // It takes space, and after a flush that failed neither its bytes nor its name would ever be durable.
-        let _ = disk.storage.remove(&id.path());
         disk.gate.sealed(0);
+        background::remove_attempt(&*disk.storage, &id.path())?;
     }
     let footer = written?;
     let mut publisher = lock(&disk.publisher);

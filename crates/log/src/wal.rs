@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::background;
 use crate::file::aligned::AlignedBuffer;
 use crate::file::aligned::BufferPool;
 use crate::file::{ALIGNMENT, Existence, File, Mode, Storage};
@@ -380,7 +381,7 @@ impl Wal {
             .and_then(|()| WalFile::open(&*self.storage, slot, self.mode, self.buffers.clone()));
         if created.is_err() {
             // On a full disk a part of a file would take the space that others need to go on. It never held a block.
-            let _ = self.storage.remove(&path(slot));
+            background::remove_attempt(&*self.storage, &path(slot))?;
         }
         let mut ring = lock(&self.ring);
         match created {
