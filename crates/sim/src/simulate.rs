@@ -37,6 +37,8 @@ pub struct Outcome {
     /// Crash images that were opened.
     pub images: usize,
     pub segments: u64,
+    /// Segments that were made of others.
+    pub rewrites: u64,
     /// Lives that ended with a flush that failed.
     pub failures: u64,
 }
@@ -49,6 +51,7 @@ impl Outcome {
         self.operations += other.operations;
         self.images += other.images;
         self.segments += other.segments;
+        self.rewrites += other.rewrites;
         self.failures += other.failures;
     }
 }
@@ -146,6 +149,7 @@ impl Run {
             wal_bytes_max: Some(one_of(&[256, 256, 512, 2048]) * KIB),
             wal_file_bytes: 64 * KIB,
             segment_bytes: one_of(&[4, 8, 16, 32]) * KIB,
+            merge_segments: one_of(&[0, 2, 2, 3, 8]) as usize,
             cache_bytes: (one_of(&[0, 8, 32, 256]) * KIB) as usize,
             // What the disk refuses to read in a storm would be damage to the scrub, and would be so afterwards.
             scrub_interval: match one_of(&[0, 0, 100, 10_000]) {
@@ -200,6 +204,7 @@ impl Run {
                 }
                 self.outcome.failures += stats.failed;
                 self.outcome.segments += stats.segments_written;
+                self.outcome.rewrites += stats.rewrites;
                 model
             }
             Err(_) if life.opens_with_fault => model,
