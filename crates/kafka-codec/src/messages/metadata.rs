@@ -1,5 +1,7 @@
 //! Metadata: the brokers, the topics and who leads their partitions.
 
+use smallvec::SmallVec;
+
 use crate::error_code::ErrorCode;
 use crate::message::message;
 use crate::primitives::{ByteStr, Uuid};
@@ -74,8 +76,8 @@ message! {
         /// -1 if there is no leader.
         pub leader_id: i32 [..],
         pub leader_epoch: i32 [7..] = -1,
-        pub replica_nodes: Vec<i32> [..],
-        pub isr_nodes: Vec<i32> [..],
+        pub replica_nodes: SmallVec<[i32; 1]> [..],
+        pub isr_nodes: SmallVec<[i32; 1]> [..],
         pub offline_replicas: Vec<i32> [5..],
     }
 }

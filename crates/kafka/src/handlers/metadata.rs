@@ -5,6 +5,7 @@ use firth_kafka_codec::{
     AUTHORIZED_OPERATIONS_UNKNOWN, ByteStr, ErrorCode, MetadataRequest, MetadataRequestTopic,
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic, Uuid,
 };
+use smallvec::smallvec;
 
 use super::{Answer, LEADER_EPOCH, once};
 use crate::error;
@@ -131,8 +132,8 @@ fn described(client: &Client, topic: &Topic) -> MetadataResponseTopic {
             partition_index,
             leader_id: node_id,
             leader_epoch: LEADER_EPOCH,
-            replica_nodes: vec![node_id],
-            isr_nodes: vec![node_id],
+            replica_nodes: smallvec![node_id],
+            isr_nodes: smallvec![node_id],
             ..Default::default()
         });
     MetadataResponseTopic {
