@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::commit::Commit;
-use crate::commit::Failed;
+use crate::commit::{Commit, Failed};
+use crate::compaction::{Keep, RewriteError, Rewritten};
 use crate::core::{Core, Disk, Publisher, SealSignal};
 use crate::cut::Cut;
 use crate::environment::{Direct, Durability, Environment, Options};
@@ -28,7 +28,7 @@ use crate::pacing::Pacing;
 use crate::producers::Producers;
 use crate::reading;
 use crate::recovery::{self, Means, OpenError, Recovered, RecoveredHead};
-use crate::rewriter::{Rewriter, Rewriting};
+use crate::rewriter::{Request, Rewriter, Rewriting};
 use crate::sealer::{ENTRIES_MAX, Sealer};
 use crate::segment::FooterCache;
 use crate::sequencer::{Head, Sequencer};
@@ -262,6 +262,18 @@ impl Engine {
         }
         raised.raise();
         Ok(appended.commit)
+    }
+
+    /// Rewrites what segments hold of a log, so that only what is to be kept stays; offsets stay as they are. What the WAL
+    /// holds of it is sealed first where it is to be compacted. Requests are done one after the other.
+    pub async fn rewrite(&self, log: LogId, keep: Keep) -> Result<Rewritten, RewriteError> {
+        let disk = self.core.disk.as_ref().ok_or(RewriteError::UnknownLog(log))?;
+        if self.core.options.merge_segments == 0 {
+            return Err(RewriteError::Stopped);
+        }
+        let (reply, rewritten) = oneshot::channel();
+        disk.rewriting.request(Request { log, keep, reply });
+        rewritten.await.map_err(|_| RewriteError::Stopped)?
     }
 
     /// All that is durable now, as segments whose files can be copied while the engine goes on.

@@ -22,6 +22,7 @@ mod carried;
 pub mod catalog;
 mod checkpoint;
 mod commit;
+mod compaction;
 mod core;
 mod cut;
 mod engine;
@@ -60,6 +61,7 @@ mod wal;
 mod wal_slices;
 
 pub use commit::{Commit, Failed};
+pub use compaction::{Compaction, Keep, RewriteError, Rewritten};
 pub use cut::Cut;
 pub use engine::Engine;
 pub use environment::{Direct, Durability, Environment, Options};

@@ -21,7 +21,7 @@ use crate::stored::{Loaded, StoredBlock};
 use crate::view::SealedExtent;
 
 /// What is read of a segment at once, in bytes.
-const READ_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const READ_BYTES: usize = 4 * 1024 * 1024;
 
 /// Blocks that are sealed into the segment `id`.
 pub(crate) struct Unsealed<'a> {

@@ -4,7 +4,9 @@
 //! their files are removed. A crash before the catalog knows it leaves the sources; after that, the new one.
 
 mod plan;
+mod request;
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,12 +16,13 @@ use crate::frame::LogId;
 use crate::ids::IdSet;
 use crate::lock::{abort, lock};
 use crate::manifest;
-use crate::rewrite::{self, Error};
+use crate::rewrite::{self, Error, Selection};
 use crate::segment::{self, Footer, SegmentId};
 use crate::stats::Counters;
 use crate::sync::{Condvar, Mutex};
 
 use self::plan::Plan;
+pub(crate) use self::request::Request;
 
 /// How much is rewritten between two looks at what producers do, in bytes.
 const PACE_BYTES: u64 = 1024 * 1024;
@@ -34,6 +37,7 @@ pub(crate) struct Rewriting {
 }
 
 struct State {
+    requests: VecDeque<Request>,
     look: bool,
     closing: bool,
 }
@@ -41,6 +45,7 @@ struct State {
 impl Default for State {
     fn default() -> State {
         State {
+            requests: VecDeque::new(),
             // What the last process had no time for.
             look: true,
             closing: false,
@@ -55,9 +60,25 @@ impl Rewriting {
         self.changed.notify_all();
     }
 
-    pub(crate) fn close(&self) {
-        lock(&self.state).closing = true;
+    /// Asks for a log to be rewritten.
+    pub(crate) fn request(&self, request: Request) {
+        let mut state = lock(&self.state);
+        if !state.closing {
+            state.requests.push_back(request);
+        }
         self.changed.notify_all();
+    }
+
+    pub(crate) fn close(&self) {
+        let mut state = lock(&self.state);
+        state.closing = true;
+        // Who waits learns that nothing comes of it.
+        state.requests.clear();
+        self.changed.notify_all();
+    }
+
+    fn next_request(&self) -> Option<Request> {
+        lock(&self.state).requests.pop_front()
     }
 
     fn is_closing(&self) -> bool {
@@ -67,9 +88,9 @@ impl Rewriting {
     /// Waits for something to do; false at the end.
     fn wait(&self) -> bool {
         let state = lock(&self.state);
-        let waited = self
-            .changed
-            .wait_while(state, |state| !state.closing && !state.look);
+        let waited = self.changed.wait_while(state, |state| {
+            !state.closing && !state.look && state.requests.is_empty()
+        });
         let mut state = waited.unwrap_or_else(|_| abort());
         state.look = false;
         !state.closing
@@ -95,8 +116,16 @@ impl Rewriter {
     /// Runs until the engine is closed or a flush fails.
     pub(crate) fn run(mut self, core: &Core, disk: &Disk) {
         while disk.rewriting.wait() {
-            while let Some(plan) = plan::choose(core, disk, &self.unreadable) {
-                match self.carry_out(core, disk, plan) {
+            loop {
+                while let Some(request) = disk.rewriting.next_request() {
+                    if let Err(error) = request.carry_out(core, disk) {
+                        return core.fail(&format!("rewriting a log: {error}"));
+                    }
+                }
+                let Some(plan) = plan::choose(core, disk, &self.unreadable) else {
+                    break;
+                };
+                match self.carry_out(core, disk, &plan) {
                     Ok(()) => {}
                     Err(Error::Stopped) => return,
                     Err(Error::Source(error)) => tracing::error!(%error, "a segment is not rewritten"),
@@ -113,9 +142,9 @@ impl Rewriter {
         }
     }
 
-    fn carry_out(&mut self, core: &Core, disk: &Disk, plan: Plan) -> Result<(), Error> {
+    fn carry_out(&mut self, core: &Core, disk: &Disk, plan: &Plan) -> Result<(), Error> {
         let sources: Vec<SegmentId> = plan.sources.iter().map(|sealed| sealed.id()).collect();
-        let done = rewrite_segments(core, disk, plan);
+        let done = rewrite_segments(core, disk, plan, &rewrite::Everything).map(drop);
         if let Err(Error::Source(error)) = &done {
             match error {
                 segment::Error::Damaged {
@@ -135,8 +164,9 @@ impl Rewriter {
     }
 }
 
-fn rewrite_segments(core: &Core, disk: &Disk, plan: Plan) -> Result<(), Error> {
-    let job = plan.job(core, disk, &rewrite::Everything)?;
+/// Gives how many bytes are kept.
+fn rewrite_segments(core: &Core, disk: &Disk, plan: &Plan, selection: &dyn Selection) -> Result<u64, Error> {
+    let job = plan.job(core, disk, selection)?;
     let id = job.id;
     let windows: Vec<LogId> = job.windows.iter().map(|(log, _)| *log).collect();
     let mut pace = Pace::new(core);
@@ -145,7 +175,9 @@ fn rewrite_segments(core: &Core, disk: &Disk, plan: Plan) -> Result<(), Error> {
         // Its sources are still there.
         background::remove_attempt(&*disk.storage, &id.path()).map_err(Error::Write)?;
     }
-    install(core, disk, &written?, &plan, &windows)
+    let footer = written?;
+    install(core, disk, &footer, plan, &windows)?;
+    Ok(footer.summary.data_bytes)
 }
 
 /// Makes the segment count, and gives up those that it replaces.

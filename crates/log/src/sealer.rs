@@ -79,6 +79,8 @@ impl Sealer {
                 Err(error) if error.is_full_disk() => {
                     drop(manifest);
                     core.set_disk_full(FullFor::Segments, true);
+                    // Who waits for all to be sealed may be what would free space.
+                    lock(&disk.seal.state).cuts.clear();
                     // What frees space has to be written first.
                     disk.gate.hold(false);
                     if disk.seal.wait_for_space(FULL_DISK_RETRY) {

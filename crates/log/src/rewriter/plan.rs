@@ -15,6 +15,7 @@ use crate::lock::{lock, read};
 use crate::rewrite::{Job, Part, Selection};
 use crate::segment::{self, Hole, SegmentId, Source};
 use crate::segments::{self, Sealed};
+use crate::view::SealedExtent;
 
 /// Batches are merged for their contiguity so many times.
 const GENERATION_MAX: u32 = 2;
@@ -26,6 +27,8 @@ const SOURCES_MAX: usize = 64;
 pub(super) struct Plan {
     pub(super) sources: Vec<Arc<Sealed>>,
     generation: u32,
+    /// The extents of one log alone.
+    only: Option<(LogId, Vec<SealedExtent>)>,
 }
 
 /// The next thing to do, if there is any and there is space for it.
@@ -93,7 +96,16 @@ impl Plan {
         Some(Plan {
             sources,
             generation: generation + step,
+            only: None,
         })
+    }
+
+    /// For consecutive extents of one log. `None` where a segment is not there any more.
+    pub(super) fn of_log(disk: &Disk, log: LogId, extents: Vec<SealedExtent>) -> Option<Plan> {
+        let sources = extents.iter().map(|extent| disk.segments.get(extent.segment));
+        let mut plan = Plan::of(sources.collect::<Option<Vec<_>>>()?, 0)?;
+        plan.only = Some((log, extents));
+        Some(plan)
     }
 
     fn bytes(&self) -> u64 {
@@ -107,27 +119,10 @@ impl Plan {
         disk: &Disk,
         selection: &'a dyn Selection,
     ) -> Result<Job<'a>, segment::Error> {
-        let mut logs = BTreeSet::new();
-        for sealed in &self.sources {
-            logs.extend(sealed.extents()?.iter().map(|extent| LogId(extent.log)));
-        }
-        let by_id: IdMap<SegmentId, &Arc<Sealed>> =
-            self.sources.iter().map(|sealed| (sealed.id(), sealed)).collect();
+        let parts = self.parts(core)?;
         let mut taken: IdMap<SegmentId, usize> = IdMap::default();
-        let mut parts = Vec::new();
-        for log in logs {
-            let Some(view) = core.view(log) else { continue };
-            let run = view.run(|extent| by_id.contains_key(&extent.segment));
-            let extents: Vec<_> = run
-                .into_iter()
-                .filter_map(|extent| Some(((*by_id.get(&extent.segment)?).clone(), extent)))
-                .collect();
-            for (sealed, _) in &extents {
-                *taken.entry(sealed.id()).or_default() += 1;
-            }
-            if !extents.is_empty() {
-                parts.push(Part { log, extents });
-            }
+        for (sealed, _) in parts.iter().flat_map(|part| &part.extents) {
+            *taken.entry(sealed.id()).or_default() += 1;
         }
         let is_dead =
             |sealed: &&Arc<Sealed>| taken.get(&sealed.id()).copied().unwrap_or(0) >= sealed.kept_extents();
@@ -155,6 +150,31 @@ impl Plan {
             windows,
             holes,
         })
+    }
+
+    /// What can be made one of each log.
+    fn parts(&self, core: &Core) -> Result<Vec<Part>, segment::Error> {
+        let by_id: IdMap<SegmentId, &Arc<Sealed>> =
+            self.sources.iter().map(|sealed| (sealed.id(), sealed)).collect();
+        let part = |log, extents: Vec<SealedExtent>| {
+            let sourced = |extent: SealedExtent| Some((Arc::clone(by_id.get(&extent.segment)?), extent));
+            Part {
+                log,
+                extents: extents.into_iter().filter_map(sourced).collect(),
+            }
+        };
+        if let Some((log, extents)) = &self.only {
+            return Ok(vec![part(*log, extents.clone())]);
+        }
+        let mut logs = BTreeSet::new();
+        for sealed in &self.sources {
+            logs.extend(sealed.extents()?.iter().map(|extent| LogId(extent.log)));
+        }
+        let runs = logs.into_iter().filter_map(|log| {
+            let run = core.view(log)?.run(|extent| by_id.contains_key(&extent.segment));
+            (!run.is_empty()).then_some((log, run))
+        });
+        Ok(runs.map(|(log, run)| part(log, run)).collect())
     }
 
     /// The span that encloses those of all sources.
