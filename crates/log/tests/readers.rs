@@ -19,13 +19,14 @@ const SEGMENT_BYTES: u64 = 256 * 1024;
 const READ_BYTES: usize = 512 * 1024;
 const VALUE_BYTES: usize = 8 * 1024;
 
-/// Segments that go through the page cache, of which one read spans several.
+/// Segments that go through the page cache, of which one read spans several, as they are not merged.
 fn options() -> Options {
     Options {
         direct: Direct::Never,
         wal_bytes_max: Some(4 << 20),
         wal_file_bytes: 1 << 20,
         segment_bytes: SEGMENT_BYTES,
+        merge_segments: 0,
         cache_bytes: 512 * 1024,
         ..Options::default()
     }

@@ -199,7 +199,10 @@ impl Reading {
 
     /// Whether what the next read will want is in the page cache. As readers go forward, its last byte tells.
     fn is_ahead_cached(&self) -> bool {
-        let ahead = self.stretches(self.wanted.max_bytes as u64, ahead_bytes(&self.wanted));
+        let skip = self.wanted.max_bytes as u64;
+        let Some(ahead) = self.stretches(skip, ahead_bytes(&self.wanted), From::PageCache) else {
+            return false;
+        };
         let last = ahead.last();
         last.is_none_or(|ahead| ahead.segment.is_cached(ahead.positions.end.saturating_sub(1)))
     }
@@ -207,18 +210,19 @@ impl Reading {
     /// Has the disk work on all that is wanted, and on what the next read will want, before the first of it is waited for.
     fn ask_for_all(&self) {
         let bytes = (self.wanted.max_bytes as u64).saturating_add(ahead_bytes(&self.wanted));
-        for stretch in self.stretches(0, bytes) {
+        for stretch in self.stretches(0, bytes, From::Disk).unwrap_or_default() {
             stretch.segment.will_need(&stretch.extent, &stretch.positions);
         }
     }
 
-    /// Where `bytes` bytes of batches lie that follow `skip` others.
-    fn stretches(&self, mut skip: u64, mut bytes: u64) -> Vec<Stretch> {
+    /// Where `bytes` bytes of batches lie that follow `skip` others; `None` where that cannot be told without the disk.
+    fn stretches(&self, mut skip: u64, mut bytes: u64, from: From) -> Option<Vec<Stretch>> {
         let mut stretches = Vec::new();
         for extent in self.extents.iter().skip(self.nth) {
-            if !self.is_at_hand(extent) {
-                break;
+            if matches!(from, From::PageCache) && !self.is_at_hand(extent) {
+                return None;
             }
+            // Whoever reads it learns what is wrong with it.
             let Ok(Some((segment, extent))) = find_extent(&self.core, self.view.log(), extent) else {
                 break;
             };
@@ -235,7 +239,7 @@ impl Reading {
                 });
             }
         }
-        stretches
+        Some(stretches)
     }
 }
 
