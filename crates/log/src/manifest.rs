@@ -137,7 +137,7 @@ impl Manifest {
             disk.segments.remove(*id);
             disk.storage.remove(&id.path())?;
         }
-        disk.storage.sync_dir(segment::DIRECTORY)?;
+        segment::sync_directory(&*disk.storage)?;
         disk.count(&core.counters);
         Ok(())
     }

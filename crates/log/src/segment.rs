@@ -43,8 +43,17 @@ pub use writer::Writer;
 use std::fmt;
 use std::io;
 
+use crate::file::Storage;
+
 /// The directory of all segments.
 pub const DIRECTORY: &str = "segments";
+
+/// Makes the names of segments durable. Several threads create some. Where the flush fails, all that were new then may never
+/// be durable, so that there is no other attempt, even if it is a full disk that says so.
+pub(crate) fn sync_directory(storage: &dyn Storage) -> io::Result<()> {
+    let failed = |error| io::Error::other(format!("flushing the directory {DIRECTORY}: {error}"));
+    storage.sync_dir(DIRECTORY).map_err(failed)
+}
 
 /// The format version that this code writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 2;

@@ -9,8 +9,7 @@ use super::header::{HEADER_LEN, Header, Section};
 use super::sections::{self, Chunk};
 use super::staging::Staging;
 use super::{
-    CHUNK_BYTES_MIN, ChunkRange, DIRECTORY, Extent, FORMAT_VERSION, Footer, Losses, SegmentId, Source,
-    Summary,
+    CHUNK_BYTES_MIN, ChunkRange, Extent, FORMAT_VERSION, Footer, Losses, SegmentId, Source, Summary,
 };
 use crate::file::{Existence, Mode, Storage};
 
@@ -172,7 +171,7 @@ impl<'a> Writer<'a> {
             length,
             sections: named,
         }))?;
-        self.storage.sync_dir(DIRECTORY)?;
+        super::sync_directory(self.storage)?;
         Ok(Footer {
             summary: Summary {
                 id: self.id,
