@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use firth_log::{Bounds, Engine, LogId, Signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::counters::Counting;
 use crate::definitions::owner::{Defined, Message, Owner, REQUESTS_MAX};
@@ -11,7 +11,7 @@ use crate::tasks::Tasks;
 use crate::topics::Topics;
 use crate::{
     Clock, ClusterId, Config, Counters, DefineError, Environment, Error, Memory, NewTopic, Topic, TopicId,
-    retention,
+    cleaner, retention,
 };
 
 /// The broker; clones share it.
@@ -81,7 +81,10 @@ impl Broker {
         };
         let tasks = &broker.shared.tasks;
         let clock = GuardedClock::new(broker.clock(), noted_ms);
-        tasks.spawn("retention", retention::run(broker.clone(), clock, tasks.stop()));
+        let (times, told) = watch::channel(0);
+        let retention = retention::run(broker.clone(), clock, times, tasks.stop());
+        tasks.spawn("retention", retention);
+        tasks.spawn("cleaner", cleaner::run(broker.clone(), told, tasks.stop()));
         Ok(broker)
     }
 

@@ -336,7 +336,7 @@ async fn validating_a_topic_creates_nothing() {
         (2, 1)
     );
     assert_eq!(broker.topic_count(), 0);
-    let refused = validate(&broker, new("t", 2, &[("cleanup.policy", "compact")])).await;
+    let refused = validate(&broker, new("t", 2, &[("cleanup.policy", "shred")])).await;
     assert!(matches!(
         refused,
         Err(DefineError::InvalidConfig(ConfigError::Invalid { .. }))

@@ -67,6 +67,19 @@ pub(crate) fn due(usage: &Usage<'_>, config: &TopicConfig, now_ms: i64) -> Optio
     (due.dirty_bytes > 0 && is_due).then_some(due)
 }
 
+/// Where begins what is not compacted yet: what no segment holds is only sealed for it when it is as old or as much as
+/// Kafka would begin a new segment at, or too old to wait.
+pub(crate) fn compactable_to(extents: &[ExtentUsage], config: &TopicConfig, now_ms: i64) -> i64 {
+    let unsealed = extents.partition_point(|extent| extent.is_sealed);
+    let (sealed, unsealed) = extents.split_at(unsealed);
+    let enough = u64::try_from(config.segment_bytes).unwrap_or(u64::MAX);
+    let old_ms = now_ms.saturating_sub(config.segment_ms.min(config.max_compaction_lag_ms));
+    let is_old = |extent: &ExtentUsage| extent.max_timestamp >= 0 && extent.max_timestamp < old_ms;
+    let is_enough = bytes(unsealed) >= enough || unsealed.first().is_some_and(is_old);
+    let compactable = if is_enough { unsealed.last() } else { sealed.last() };
+    compactable.map_or(0, |extent| extent.next_offset)
+}
+
 /// Until when compaction keeps the tombstones that it meets for the first time. The clock that is ahead counts: were it
 /// the guarded one, which stays behind until a jump has stood, a tombstone could go long before its time when it
 /// catches up.

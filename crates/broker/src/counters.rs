@@ -47,6 +47,10 @@ counters! {
     topics_deleted,
     /// Times that retention moved the start of a partition.
     retention_trims,
+    /// Times that a partition was compacted.
+    compactions,
+    /// Bytes of batches that compaction left out.
+    compacted_bytes,
 }
 
 pub(crate) fn add(counter: &AtomicU64, n: u64) {

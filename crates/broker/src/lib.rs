@@ -15,15 +15,9 @@
 //! Absent: queues, routing, timers, groups, transactions, authorization, quotas, and any I/O but the engine's.
 
 mod broker;
+mod cleaner;
 mod clock;
 mod cluster_id;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "topics cannot ask for compaction before the engine can compact"
-    )
-)]
 mod compaction;
 mod config;
 mod counters;

@@ -143,15 +143,7 @@ use Effect::{Accepted, Enforced};
 const SEGMENTS: Effect = Accepted("segments are shared by all topics, and their size is the broker's choice");
 const FLUSHES: Effect = Accepted("the broker's durability decides when records are flushed");
 const ONE_REPLICA: Effect = Accepted("one broker stores every record and flushes it before it answers");
-/// Whether the engine can compact. Everything else waits for that behind this word.
-const COMPACTS: bool = false;
 const POLICIES: Allowed = ListOf(&["compact", "delete"]);
-const POLICIES_NOW: Allowed = if COMPACTS { POLICIES } else { OneOf(&["delete"]) };
-const COMPACTION: Effect = if COMPACTS {
-    Enforced
-} else {
-    Accepted("compaction does not exist yet")
-};
 
 settings! {
     /// Milliseconds after which records may be deleted; -1 keeps them for ever.
@@ -171,23 +163,23 @@ settings! {
     /// Batches are stored as the producer compressed them.
     "compression.type" compression_type: CompressionType = "producer", OneOf(&["producer"]), Enforced;
     /// Whether old records are deleted, or of each key the latest one is kept, or both.
-    "cleanup.policy" cleanup_policy: CleanupPolicy = "delete", POLICIES_NOW, Enforced;
+    "cleanup.policy" cleanup_policy: CleanupPolicy = "delete", POLICIES, Enforced;
     /// Milliseconds for which a record is not compacted.
-    "min.compaction.lag.ms" min_compaction_lag_ms: i64 = "0", Range(0, i64::MAX), COMPACTION;
+    "min.compaction.lag.ms" min_compaction_lag_ms: i64 = "0", Range(0, i64::MAX), Enforced;
     /// Milliseconds after which records are compacted even if min.cleanable.dirty.ratio is not reached.
-    "max.compaction.lag.ms" max_compaction_lag_ms: i64 = "9223372036854775807", Range(1, i64::MAX), COMPACTION;
+    "max.compaction.lag.ms" max_compaction_lag_ms: i64 = "9223372036854775807", Range(1, i64::MAX), Enforced;
     /// The part of a partition's bytes that was not compacted yet above which it is compacted.
-    "min.cleanable.dirty.ratio" min_cleanable_dirty_ratio: Ratio = "0.5", Allowed::Ratio, COMPACTION;
+    "min.cleanable.dirty.ratio" min_cleanable_dirty_ratio: Ratio = "0.5", Allowed::Ratio, Enforced;
     /// Milliseconds for which a compacted topic keeps a record without a value, which deletes its key.
-    "delete.retention.ms" delete_retention_ms: i64 = "86400000", Range(0, i64::MAX), COMPACTION;
+    "delete.retention.ms" delete_retention_ms: i64 = "86400000", Range(0, i64::MAX), Enforced;
     /// Replicas that must have a record before it is acknowledged.
     "min.insync.replicas" min_insync_replicas: i64 = "1", Range(1, i32::MAX as i64), ONE_REPLICA;
     /// Whether a replica that lacks records may become the leader.
     "unclean.leader.election.enable" unclean_leader_election: bool = "false", Bool, ONE_REPLICA;
-    /// Bytes of a segment file.
-    "segment.bytes" segment_bytes: i64 = "1073741824", Range(14, i32::MAX as i64), SEGMENTS;
-    /// Milliseconds after which a new segment is begun.
-    "segment.ms" segment_ms: i64 = "604800000", Range(1, i64::MAX), SEGMENTS;
+    /// Bytes of a partition's newest records from which on they may be compacted. Segments are shared by all topics.
+    "segment.bytes" segment_bytes: i64 = "1073741824", Range(14, i32::MAX as i64), Enforced;
+    /// Milliseconds after which a partition's newest records may be compacted. Segments are shared by all topics.
+    "segment.ms" segment_ms: i64 = "604800000", Range(1, i64::MAX), Enforced;
     /// Random variation of segment.ms, in milliseconds.
     "segment.jitter.ms" segment_jitter_ms: i64 = "0", Range(0, i64::MAX), SEGMENTS;
     /// Bytes of a segment's index.

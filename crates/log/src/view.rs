@@ -295,8 +295,15 @@ impl View {
             return freed.unwanted(&extent);
         }
         let start = state.start;
+        let mut replaced_bytes = 0;
         for replaced in state.sealed.drain(from..to) {
+            replaced_bytes += replaced.bytes;
             freed.extent(&replaced, replaced.kept_bytes(start), true);
+        }
+        if extent.bytes < replaced_bytes {
+            // What was left out is not to be read from memory.
+            let is_replaced = |slice: &mut TailExtent| slice.next_offset <= extent.next_offset;
+            while state.tail.pop_front_if(is_replaced).is_some() {}
         }
         freed.extent(&extent, extent.bytes - extent.kept_bytes(start), false);
         state.sealed.insert(from, extent);

@@ -144,14 +144,19 @@ pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes, names: &mut Nam
 fn produced(response: &ProduceResponse, names: &Names) -> Vec<String> {
     let lines = response.responses.iter().flat_map(|topic| {
         topic.partition_responses.iter().map(|partition| {
+            let records = partition.record_errors.iter().map(|record| {
+                let reason = message(record.batch_index_error_message.as_ref());
+                format!("\n  record {}{reason}", record.batch_index)
+            });
             format!(
-                "{}/{} offset={}{}{}{}",
+                "{}/{} offset={}{}{}{}{}",
                 names.name(&topic.name, &topic.topic_id),
                 partition.index,
                 partition.base_offset,
                 time(partition.log_append_time_ms),
                 error(partition.error_code),
                 message(partition.error_message.as_ref()),
+                records.collect::<String>(),
             )
         })
     });
@@ -205,7 +210,7 @@ fn partition(data: &PartitionData) -> String {
         let batch = Batch::stored(Bytes::copy_from_slice(bytes)).unwrap();
         let records = batch.records(1 << 20).unwrap();
         let values = records.iter().map(|record| {
-            let value = record.unwrap().value.unwrap();
+            let value = record.unwrap().value.unwrap_or(b"null");
             String::from_utf8_lossy(&value[..value.len().min(8)]).into_owned()
         });
         let values: Vec<_> = values.collect();

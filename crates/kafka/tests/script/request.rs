@@ -220,17 +220,17 @@ fn produce(words: &Words<'_>, names: &Names, version: i16) -> ProduceRequest {
 
 fn records(words: &Words<'_>) -> Option<Bytes> {
     let values = &words.words[2..];
-    let good = match (words.text("pid"), words.text("codec")) {
+    let good = match (words.text("pid"), codec(words)) {
         (Some(pid), _) => {
             let (epoch, sequence) = (words.number("epoch", 0), words.number("seq", 0));
             records::sequenced(values, pid.parse().unwrap(), epoch, sequence)
         }
-        (None, Some("gzip")) => records::compressed(values, Compression::Gzip),
-        (None, Some("zstd")) => records::compressed(values, Compression::Zstd),
-        (None, _) => batch(if values.is_empty() { &["x"] } else { values }),
+        (None, Compression::None) => batch(if values.is_empty() { &["x"] } else { values }),
+        (None, codec) => records::compressed(values, codec),
     };
     let bytes = match words.text("as").unwrap_or("good") {
         "good" => good,
+        "keyed" => records::keyed(values, codec(words)),
         "null" => return None,
         "empty" => Bytes::new(),
         "corrupt" => records::corrupt(&good),
@@ -250,6 +250,12 @@ fn records(words: &Words<'_>) -> Option<Bytes> {
         other => panic!("unknown kind of records {other}"),
     };
     Some(bytes)
+}
+
+fn codec(words: &Words<'_>) -> Compression {
+    words
+        .text("codec")
+        .map_or(Compression::None, |name| Compression::from_name(name).unwrap())
 }
 
 /// `topic/partition@offset` each.

@@ -29,6 +29,22 @@ pub(crate) fn build(mut builder: Builder, values: &[&str]) -> Bytes {
     builder.build().into_bytes()
 }
 
+/// A batch of records `key:value`. One without a colon has no key, and `key:` has no value.
+pub(crate) fn keyed(records: &[&str], compression: Compression) -> Bytes {
+    let mut builder = Builder::new(compression);
+    for (at, record) in (0..).zip(records) {
+        let (key, value) = match record.split_once(':') {
+            Some((key, value)) => (
+                Some(key.as_bytes()),
+                Some(value).filter(|value| !value.is_empty()),
+            ),
+            None => (None, Some(*record)),
+        };
+        builder.push(NOW_MS + at, key, value.map(str::as_bytes), &[]);
+    }
+    builder.build().into_bytes()
+}
+
 /// The batch with another header and a checksum that is right.
 pub(crate) fn with_header(batch: &Bytes, change: impl FnOnce(&mut Header)) -> Bytes {
     let mut header = Header::decode(batch).unwrap();

@@ -29,7 +29,7 @@ fn topics_are_created_listed_described_and_deleted() {
     assert!(error(&broker, &["topic", "create", "a_b"], "").contains("collides with topic a.b"));
     let refused = error(
         &broker,
-        &["topic", "create", "c", "--config", "cleanup.policy=compact"],
+        &["topic", "create", "c", "--config", "cleanup.policy=shred"],
         "",
     );
     assert!(refused.contains("INVALID_CONFIG"), "{refused}");
