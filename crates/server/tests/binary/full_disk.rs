@@ -65,8 +65,10 @@ fn others_go_on(broker: &Broker) {
         assert_eq!(data.error_code, ErrorCode::None);
         assert!(!fetched(data.records).is_empty(), "nothing in {partition}");
     }
+    // What is mostly deleted is rewritten meanwhile, so that space comes and goes until producers have taken it again.
     let needed = metric(broker, "firth_disk_needed_bytes{directory=\"data\"}");
-    assert!(metric(broker, "firth_disk_free_bytes{directory=\"data\"}") < needed);
+    let is_low = |_| metric(broker, "firth_disk_free_bytes{directory=\"data\"}") < needed;
+    assert!((0..LOOKS_MAX).any(is_low), "there is more space than is needed");
     broker.succeed(&["topic", "delete", "doomed"], "");
     let topics = broker.succeed(&["topic", "list"], "");
     assert!(!topics.contains("doomed"), "{topics}");
