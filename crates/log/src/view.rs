@@ -311,7 +311,8 @@ impl View {
         state.end = state.end.max(extent.next_offset);
     }
 
-    /// Consecutive extents, from the first on that is `wanted`, without a hole in or between them: what can be made one.
+    /// Consecutive extents, from the first on that is `wanted`, without a hole in or between them: what can be made one. What
+    /// is missing between two may be a loss that no hole names yet, and has to be seen at the next start.
     pub(crate) fn run(&self, wanted: impl Fn(&SealedExtent) -> bool) -> Vec<SealedExtent> {
         let state = lock(&self.state);
         let has_hole = |from: i64, to: i64| {
@@ -320,8 +321,10 @@ impl View {
         };
         let mut run: Vec<SealedExtent> = Vec::new();
         for extent in &state.sealed {
-            let from = run.last().map_or(extent.first_offset, |last| last.next_offset);
-            if wanted(extent) && !has_hole(from, extent.next_offset) {
+            let follows = run
+                .last()
+                .is_none_or(|last| last.next_offset == extent.first_offset);
+            if follows && wanted(extent) && !has_hole(extent.first_offset, extent.next_offset) {
                 run.push(*extent);
             } else if !run.is_empty() {
                 break;

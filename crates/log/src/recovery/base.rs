@@ -153,7 +153,7 @@ impl Base {
             }
         }
         let mut applied = Applied::default();
-        for sealed in view.run(|_| true) {
+        for sealed in view.stretches().0 {
             let holder = segments.iter().find(|segment| segment.id() == sealed.segment);
             if let Some(segment) = holder
                 && let Some(extent) = segment.extent(LogId::META.0).map_err(super::segment_error)?
