@@ -6,6 +6,7 @@ use bytes::Bytes;
 use firth_batch::{Batch, Batches};
 use firth_log::{Bounds, Engine, Frame, LogId, ReadError};
 
+use crate::keyed;
 use crate::model::{Acknowledged, BEFORE, BatchModel, FrameId, LogModel, Model, NEVER};
 
 /// What an engine shows.
@@ -73,6 +74,10 @@ impl Model {
         }
         check_bounds(log, acknowledged, bounds)?;
         let batches = read(engine, id, bounds).await?;
+        if log.is_keyed {
+            keyed::check(log, bounds, engine.compacted_to(id), &batches)?;
+            return Ok(Some(bounds));
+        }
         let mut at = None;
         for (base_offset, bytes) in &batches {
             let Some(submitted) = log.batches.get(base_offset) else {
@@ -178,6 +183,7 @@ impl Model {
                 continue;
             };
             let mut log = LogModel::new(BEFORE);
+            log.is_keyed = before.is_keyed;
             let there = before.batches.range(..found.end);
             for (base_offset, batch) in there {
                 let batch = BatchModel {

@@ -85,7 +85,8 @@ pub fn seed() -> u64 {
     seed
 }
 
-fn number(variable: &str) -> Option<u64> {
+/// What a variable of the environment says.
+pub(crate) fn number(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;
     Some(
         value

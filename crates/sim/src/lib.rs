@@ -14,6 +14,7 @@
 //! - A retry of a batch in its producer's window is answered with the original's offset.
 //! - Acknowledged trims hold, deleted logs stay gone, and ids are not given out again.
 //! - Nothing is taken for damaged.
+//! - Of a log that is compacted each key's latest record is there, at its offset.
 //!
 //! What a recovered engine shows counts as acknowledged for the next crash ([`Model::of_present`]): readers saw it. What
 //! it does not show stays gone.
@@ -32,6 +33,7 @@
 
 mod check;
 mod explore;
+mod keyed;
 mod model;
 mod random;
 mod reader;

@@ -12,7 +12,8 @@ cargo xtask sim [--seeds N] [--from SEED] [--twice] [--all]
     --seeds N    how many runs; 1000
     --from SEED  the first of them; 1
     --twice      each seed twice, and both runs are to be the same byte by byte
-    --all        go on when one has failed";
+    --all        go on when one has failed
+FIRTH_SIM_OPERATIONS says how many entries of its journal are told of a run that failed.";
 
 /// After so many runs it says how far it is.
 const PROGRESS: u64 = 100;

@@ -30,6 +30,8 @@ pub(crate) struct LogModel {
     /// By base offset.
     pub(crate) batches: BTreeMap<i64, BatchModel>,
     pub(crate) trims: Vec<(i64, FrameId)>,
+    /// It is compacted: of each key the latest record is kept.
+    pub(crate) is_keyed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +69,15 @@ impl Model {
         frame
     }
 
+    /// The log is going to be compacted.
+    pub(crate) fn set_keyed(&mut self, log: LogId) {
+        self.log(log).is_keyed = true;
+    }
+
+    pub(crate) fn is_keyed(&self, log: LogId) -> bool {
+        self.logs.get(&log).is_some_and(|log| log.is_keyed)
+    }
+
     fn log(&mut self, log: LogId) -> &mut LogModel {
         self.logs
             .get_mut(&log)
@@ -97,6 +108,7 @@ impl LogModel {
             deleted: None,
             batches: BTreeMap::new(),
             trims: Vec::new(),
+            is_keyed: false,
         }
     }
 

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use firth_batch::{Batch, Batches};
 use firth_log::file::recorder::Recorder;
 use firth_log::{Bounds, Engine, LogId, Read, ReadError, Seek, simulation};
 
 use crate::explore::wait;
+use crate::keyed;
 use crate::model::{FrameId, Model};
 use crate::random::Random;
 
@@ -113,12 +115,17 @@ impl Reader {
     /// Checks that what was read is what was submitted, without a gap, and notes that it was seen.
     fn check(&mut self, log: LogId, from: i64, read: &Read) {
         let place = |offset: i64| format!("log {}, offset {offset} after {from}", log.0);
+        let is_keyed = {
+            let model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+            model.is_keyed(log)
+        };
         let mut at = None;
         for slice in &read.slices {
             for batch in Batches::new(slice) {
                 let (header, bytes) = batch.unwrap_or_else(|error| panic!("{}: {error}", place(from)));
                 let base_offset = header.base_offset;
                 let follows = match at {
+                    _ if is_keyed => base_offset >= at.unwrap_or(0) && from < header.next_offset(),
                     Some(at) => base_offset == at,
                     None => base_offset <= from && from < header.next_offset(),
                 };
@@ -126,20 +133,24 @@ impl Reader {
                 at = Some(header.next_offset());
                 Batch::stored(slice.slice_ref(bytes))
                     .unwrap_or_else(|error| panic!("{}: {error}", place(base_offset)));
-                self.note(log, base_offset, bytes);
+                self.note(log, base_offset, &slice.slice_ref(bytes));
             }
         }
         assert!(at.is_some(), "{}: nothing is read", place(from));
     }
 
     /// A producer may not yet have noted what it submitted.
-    fn note(&mut self, log: LogId, base_offset: i64, bytes: &[u8]) {
+    fn note(&mut self, log: LogId, base_offset: i64, bytes: &Bytes) {
         let frame = {
             let model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
             let submitted = model.batch(log, base_offset);
             submitted.map(|submitted| {
+                let is_right = match model.is_keyed(log) {
+                    true => keyed::is_of(&submitted.bytes, bytes) == Ok(true),
+                    false => submitted.bytes == bytes,
+                };
                 assert!(
-                    submitted.bytes == bytes,
+                    is_right,
                     "log {}: offset {base_offset} has other bytes than were submitted",
                     log.0
                 );

@@ -15,7 +15,7 @@ use std::time::Duration;
 use firth_log::file::recorder::{All, Chooser, Image, Journal, Nothing, Recorder, Seeded};
 use firth_log::{Direct, Durability, Engine, Environment, Options, simulation};
 
-use crate::explore::{Explorer, Survivor, environment};
+use crate::explore::{Explorer, Survivor, environment, number};
 use crate::model::Model;
 use crate::random::Random;
 use crate::weather::{self, TOTAL_BYTES, Weather, any_fault};
@@ -95,11 +95,11 @@ pub fn simulate(seed: u64) -> Result<Outcome, Broken> {
         .map_err(broken)
 }
 
-/// The last that happened on the disk.
+/// The last that happened on the disk: `FIRTH_SIM_OPERATIONS` entries of the journal, else a few.
 fn before(journal: &Journal, position: usize) -> String {
-    const LAST: usize = 16;
+    let last = number("FIRTH_SIM_OPERATIONS").unwrap_or(16) as usize;
     let operations = journal.operations().iter().enumerate();
-    let last = operations.take(position).skip(position.saturating_sub(LAST));
+    let last = operations.take(position).skip(position.saturating_sub(last));
     last.map(|(at, operation)| format!("  {at}: {operation}\n"))
         .collect()
 }
@@ -166,6 +166,7 @@ impl Run {
             in_flight: one_of(&[0, 1, 3, 10]) as usize,
             batch_bytes: 50..batch_bytes,
             readers: one_of(&[0, 1, 2]),
+            compacts: one_of(&[0, 1]) == 0,
         };
         Life {
             options,

@@ -29,15 +29,24 @@ const KINDS: [Kind; 10] = [
 
 /// A call that fails.
 pub(crate) fn any_fault(random: &mut Random) -> Fault {
-    let kind = random.below(20);
     let errors = [Errno::IO, Errno::NOSPC, Errno::INTR];
-    Fault {
+    let fault = Fault {
         forever: random.below(4) == 0,
         ..Fault::once(
-            KINDS.get(kind as usize).copied(),
+            KINDS.get(random.below(20) as usize).copied(),
             1 + random.below(40),
             errors[random.below(3) as usize],
         )
+    };
+    match random.below(4) {
+        // Of all calls few are writes and flushes of blocks.
+        0 => Fault {
+            kind: Some([Kind::Write, Kind::Sync][random.below(2) as usize]),
+            nth: 1 + random.below(8),
+            ..fault
+        }
+        .at("wal/"),
+        _ => fault,
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use firth_batch::{Batch, Builder, Compression};
 use firth_log::file::recorder::Recorder;
 use firth_log::{
-    Append, AppendError, Appended, Change, Commit, Engine, Frame, Kind, LogId, Signal, simulation,
+    Append, AppendError, Appended, Change, Commit, Compaction, Engine, Frame, Keep, Kind, LogId, Signal,
+    simulation,
 };
 
 use crate::explore::{START_MS, wait};
@@ -31,6 +32,8 @@ pub struct Scale {
     pub batch_bytes: Range<u64>,
     /// Who reads meanwhile. What a reader saw counts as acknowledged.
     pub readers: u64,
+    /// Whether each producer has a log that it compacts now and then.
+    pub compacts: bool,
 }
 
 /// A run of producers on one engine.
@@ -75,6 +78,7 @@ impl Workload {
                 producer_id: (seed % 1_000_000 * 100 + producer) as i64,
                 shared: self.shared,
                 own: Vec::new(),
+                keyed: None,
                 logs: HashMap::new(),
                 pending: VecDeque::new(),
             };
@@ -114,6 +118,8 @@ struct Producer {
     producer_id: i64,
     shared: LogId,
     own: Vec<LogId>,
+    /// The one that is compacted.
+    keyed: Option<LogId>,
     logs: HashMap<LogId, OwnLog>,
     pending: VecDeque<(FrameId, Commit)>,
 }
@@ -158,6 +164,9 @@ impl Producer {
             return self.create(scale);
         }
         self.dawdle();
+        if scale.compacts && self.random.below(4) == 0 {
+            return self.keyed(scale);
+        }
         let log = self.any_own();
         match self.random.below(20) {
             0..8 => self.append(&[log], scale),
@@ -191,7 +200,7 @@ impl Producer {
     /// A log that is created together with its first batch.
     fn create(&mut self, scale: &Scale) -> Result<(), AppendError> {
         let log = self.engine.allocate(1);
-        let batch = self.batch(log, scale);
+        let batch = self.batch(log, scale, false);
         self.submit(
             vec![Change::Create {
                 log,
@@ -204,8 +213,47 @@ impl Producer {
     }
 
     fn append(&mut self, logs: &[LogId], scale: &Scale) -> Result<(), AppendError> {
-        let batches = logs.iter().map(|log| (*log, self.batch(*log, scale))).collect();
+        let batches = logs
+            .iter()
+            .map(|log| (*log, self.batch(*log, scale, false)))
+            .collect();
         self.submit(Vec::new(), batches)
+    }
+
+    /// Appends to the log that is compacted, or compacts it.
+    fn keyed(&mut self, scale: &Scale) -> Result<(), AppendError> {
+        let Some(log) = self.keyed else {
+            let log = self.engine.allocate(1);
+            let kind = Kind::Durable;
+            self.submit(vec![Change::Create { log, kind }], Vec::new())?;
+            self.model().set_keyed(log);
+            self.keyed = Some(log);
+            return Ok(());
+        };
+        if self.random.below(4) > 0 {
+            let batch = self.batch(log, scale, true);
+            return self.submit(Vec::new(), vec![(log, batch)]);
+        }
+        let Some(bounds) = self.engine.bounds(log) else {
+            return Ok(());
+        };
+        let compaction = Compaction {
+            to: bounds.end - self.random.below(2) as i64,
+            now_ms: START_MS,
+            // Nothing that deletes a key goes: it is the latest of its key too.
+            delete_horizon_ms: i64::MAX,
+            memory_bytes: [400, 1 << 20][self.random.below(2) as usize],
+        };
+        // It may be refused: where the disk fails or is full, and at the end.
+        let rewritten = wait(self.engine.rewrite(log, Keep::LatestOfKey(compaction)));
+        if let Ok(rewritten) = rewritten {
+            let compacted_to = self.engine.compacted_to(log);
+            assert!(
+                rewritten.compacted_to <= compacted_to && compacted_to <= bounds.end,
+                "{rewritten:?} of {bounds:?} is compacted to {compacted_to}"
+            );
+        }
+        Ok(())
     }
 
     /// A batch of which a watcher is to be told when it is durable.
@@ -265,8 +313,8 @@ impl Producer {
         Ok(())
     }
 
-    /// One to three records of random bytes, which are the same for no two batches.
-    fn batch(&mut self, log: LogId, scale: &Scale) -> Batch {
+    /// One to three records of random bytes, which are the same for no two batches; with one of a few keys or with none.
+    fn batch(&mut self, log: LogId, scale: &Scale, is_keyed: bool) -> Batch {
         let mut builder = Builder::new(Compression::None);
         if self.random.below(3) > 0 {
             let sequence = self.logs.entry(log).or_default().next_sequence;
@@ -280,7 +328,10 @@ impl Producer {
             while (value.len() as u64) < length {
                 value.extend_from_slice(&self.random.draw().to_le_bytes());
             }
-            builder.push(START_MS, None, Some(&value), &[]);
+            let key = is_keyed.then(|| [self.random.below(6) as u8]);
+            let is_deletion = is_keyed && self.random.below(6) == 0;
+            let value = Some(value.as_slice()).filter(|_| !is_deletion);
+            builder.push(START_MS, key.as_ref().map(|key| &key[..]), value, &[]);
         }
         builder.build()
     }

@@ -26,6 +26,7 @@ const SMALL: Scale = Scale {
     in_flight: 3,
     batch_bytes: 100..3000,
     readers: 0,
+    compacts: false,
 };
 
 fn record(options: Options, scale: &Scale, seed: u64) -> Explorer {
@@ -117,6 +118,7 @@ fn blocks_that_both_lanes_were_writing_are_there_in_order_or_not_at_all() {
             in_flight: 3,
             batch_bytes: 400_000..500_000,
             readers: 0,
+            compacts: false,
         };
         std::thread::scope(|scope| {
             let running = scope.spawn(|| workload.run(seed + 1, &large));

@@ -28,6 +28,7 @@ fn record(options: Options, seed: u64) -> (Explorer, Image) {
         in_flight: 2,
         batch_bytes: 100..4000,
         readers: 0,
+        compacts: false,
     };
     let model = Workload::new(engine.clone(), recorder.clone(), Model::default()).run(seed, &scale);
     engine.close();

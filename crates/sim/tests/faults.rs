@@ -33,6 +33,7 @@ const SCALE: Scale = Scale {
     in_flight: 0,
     batch_bytes: 500..4000,
     readers: 0,
+    compacts: false,
 };
 
 /// What a process did until its end.

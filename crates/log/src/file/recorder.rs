@@ -263,6 +263,7 @@ struct RecordedFile {
 impl File for RecordedFile {
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
         check_alignment(self.mode, buf, position)?;
+        in_flight(None);
         self.shared.step(Kind::Read, &self.path, |state| {
             state.content(self.inode).read(position, buf)
         })
