@@ -18,7 +18,7 @@ const IDEMPOTENT_WRITERS: u32 = 3;
 /// How long a read of the tail waits; a reader notices within this time that it is over.
 const TAIL_WAIT_MS: i32 = 20;
 /// A condition that lasts for seconds refuses less than this.
-const REFUSED_MAX: u64 = 500_000;
+const REFUSED_MAX: u64 = 10_000_000;
 
 /// How far the writers are.
 #[derive(Default)]
