@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use firth_batch::{Batch, Batches};
 use firth_log::file::recorder::{All, FlushKind, FlushSite, Kind, Operation, Recorder};
-use firth_log::{Direct, Durability, Engine, Options};
+use firth_log::{Direct, Durability, Engine, Options, simulation};
 use firth_sim::{Explorer, Model, Scale, Violation, Workload, environment, images_per_test, seed};
 
 /// Everything happens often: files of the WAL are filled, sealed, freed and written over, and the catalog is committed.
@@ -29,18 +29,24 @@ const SMALL: Scale = Scale {
     compacts: false,
 };
 
+/// The same seed gives the same journal.
 fn record(options: Options, scale: &Scale, seed: u64) -> Explorer {
-    let recorder = Recorder::new();
-    let engine = Engine::open(Arc::new(recorder.clone()), environment(), options.clone()).expect("it opens");
-    let model = Workload::new(engine.clone(), recorder.clone(), Model::default()).run(seed, scale);
-    engine.close();
-    let stats = engine.stats();
-    assert!(stats.segments_written > 1, "{stats:?}");
-    Explorer {
-        journal: recorder.journal(),
-        model,
-        options,
-    }
+    const STEPS_MAX: u64 = 5_000_000;
+    let scale = scale.clone();
+    let life = move || {
+        let recorder = Recorder::new();
+        let engine = Engine::open(Arc::new(recorder.clone()), environment(), options.clone()).expect("it opens");
+        let model = Workload::new(engine.clone(), recorder.clone(), Model::default()).run(seed, &scale);
+        engine.close();
+        let stats = engine.stats();
+        assert!(stats.segments_written > 1, "{stats:?}");
+        Explorer {
+            journal: recorder.journal(),
+            model,
+            options,
+        }
+    };
+    simulation::run(seed, STEPS_MAX, life).unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 fn unwrap(result: Result<(), Violation>) {

@@ -23,8 +23,8 @@ type Key = (OpenId, Part);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Part {
     Extents,
-    /// The chunks of an extent, which is known by its first one.
-    Chunks(u32),
+    /// The chunks of a log's extent. An extent without batches has none, so that none of them names it.
+    Chunks(u64),
 }
 
 #[derive(Clone)]

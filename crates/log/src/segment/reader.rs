@@ -206,7 +206,7 @@ impl Segment {
 
     /// Where the chunk of an offset is, if the index is at hand.
     fn chunk_at(&self, extent: &Extent, offset: i64) -> Option<Range<u64>> {
-        let Some(Entries::Chunks(chunks)) = self.cache.get(self.open_id, Part::Chunks(extent.index.first))
+        let Some(Entries::Chunks(chunks)) = self.cache.get(self.open_id, Part::Chunks(extent.log))
         else {
             return None;
         };
@@ -388,7 +388,7 @@ impl Segment {
     }
 
     fn chunks_of(&self, file: &dyn File, extent: &Extent) -> Result<Arc<[Chunk]>, Error> {
-        let part = Part::Chunks(extent.index.first);
+        let part = Part::Chunks(extent.log);
         if let Some(Entries::Chunks(chunks)) = self.cache.get(self.open_id, part) {
             return Ok(chunks);
         }

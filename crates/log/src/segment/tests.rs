@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use firth_batch::{Attributes, HEADER_LEN as BATCH_HEADER_LEN, Header as BatchHeader, LOG_OVERHEAD, crc32c};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -89,6 +90,23 @@ pub(super) fn write(
         writer.producers(log, &windows(log));
     }
     writer.finish(SOURCE, 0, Losses::default())
+}
+
+#[test]
+fn an_extent_without_batches_takes_nothing_from_the_next_one() {
+    let storage = storage();
+    let mut writer = Writer::create(&storage, ID, Mode::Buffered).unwrap();
+    writer.begin_extent(0);
+    writer.cover(0..28, 0);
+    writer.begin_extent(1);
+    let kept = batch(24, 8, 5, 400);
+    writer.push(&kept.bytes).unwrap();
+    writer.finish(SOURCE, 0, Losses::default()).unwrap();
+    let segment = open(&storage).unwrap();
+    let extents = segment.extents().unwrap();
+    assert_eq!(segment.read(&extents[0], 0, usize::MAX).unwrap(), Bytes::new());
+    assert_eq!(segment.read(&extents[1], 24, usize::MAX).unwrap(), kept.bytes);
+    assert_eq!(segment.read(&extents[0], 0, usize::MAX).unwrap(), Bytes::new());
 }
 
 fn windows(log: u64) -> Vec<u8> {
