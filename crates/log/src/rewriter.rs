@@ -106,10 +106,11 @@ impl Rewriting {
     }
 }
 
-/// Segments that cannot be read where it matters: they stay as they are.
 #[derive(Default)]
 pub(crate) struct Rewriter {
-    unreadable: IdSet<SegmentId>,
+    /// Segments that stay as they are: they cannot be read where it matters, or something of them cannot move because
+    /// offsets in it or beside it are missing.
+    stuck: IdSet<SegmentId>,
 }
 
 impl Rewriter {
@@ -122,7 +123,7 @@ impl Rewriter {
                         return core.fail(&format!("rewriting a log: {error}"));
                     }
                 }
-                let Some(plan) = plan::choose(core, disk, &self.unreadable) else {
+                let Some(plan) = plan::choose(core, disk, &self.stuck) else {
                     break;
                 };
                 match self.carry_out(core, disk, &plan) {
@@ -145,20 +146,23 @@ impl Rewriter {
     fn carry_out(&mut self, core: &Core, disk: &Disk, plan: &Plan) -> Result<(), Error> {
         let sources: Vec<SegmentId> = plan.sources.iter().map(|sealed| sealed.id()).collect();
         let done = rewrite_segments(core, disk, plan, &rewrite::Everything).map(drop);
-        if let Err(Error::Source(error)) = &done {
-            match error {
-                segment::Error::Damaged {
-                    segment,
-                    log,
-                    first_offset,
-                    next_offset,
-                    ..
-                } => {
-                    core.quarantine(LogId(*log), *first_offset, *next_offset, "a segment");
-                    self.unreadable.insert(*segment);
-                }
-                _ => self.unreadable.extend(sources),
+        match &done {
+            Ok(()) => {
+                let left = plan.sources.iter().filter(|sealed| sealed.kept_extents() > 0);
+                self.stuck.extend(left.map(|sealed| sealed.id()));
             }
+            Err(Error::Source(segment::Error::Damaged {
+                segment,
+                log,
+                first_offset,
+                next_offset,
+                ..
+            })) => {
+                core.quarantine(LogId(*log), *first_offset, *next_offset, "a segment");
+                self.stuck.insert(*segment);
+            }
+            Err(Error::Source(_)) => self.stuck.extend(sources),
+            Err(_) => {}
         }
         done
     }

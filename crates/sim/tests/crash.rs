@@ -35,7 +35,8 @@ fn record(options: Options, scale: &Scale, seed: u64) -> Explorer {
     let scale = scale.clone();
     let life = move || {
         let recorder = Recorder::new();
-        let engine = Engine::open(Arc::new(recorder.clone()), environment(), options.clone()).expect("it opens");
+        let engine =
+            Engine::open(Arc::new(recorder.clone()), environment(), options.clone()).expect("it opens");
         let model = Workload::new(engine.clone(), recorder.clone(), Model::default()).run(seed, &scale);
         engine.close();
         let stats = engine.stats();

@@ -32,12 +32,12 @@ pub(super) struct Plan {
 }
 
 /// The next thing to do, if there is any and there is space for it.
-pub(super) fn choose(core: &Core, disk: &Disk, unreadable: &IdSet<SegmentId>) -> Option<Plan> {
+pub(super) fn choose(core: &Core, disk: &Disk, stuck: &IdSet<SegmentId>) -> Option<Plan> {
     let mut segments = disk.segments.in_order();
     segments.retain(|sealed| {
         sealed.kept_extents() > 0
             && sealed.summary().losses.blocks.is_empty()
-            && !unreadable.contains(&sealed.id())
+            && !stuck.contains(&sealed.id())
     });
     let segment_bytes = core.options.segment_bytes;
     let plan = sparse(&segments, segment_bytes)

@@ -206,8 +206,7 @@ impl Segment {
 
     /// Where the chunk of an offset is, if the index is at hand.
     fn chunk_at(&self, extent: &Extent, offset: i64) -> Option<Range<u64>> {
-        let Some(Entries::Chunks(chunks)) = self.cache.get(self.open_id, Part::Chunks(extent.log))
-        else {
+        let Some(Entries::Chunks(chunks)) = self.cache.get(self.open_id, Part::Chunks(extent.log)) else {
             return None;
         };
         let behind = chunks.partition_point(|chunk| chunk.first_offset <= offset);
