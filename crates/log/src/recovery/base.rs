@@ -46,14 +46,18 @@ pub(super) struct Base {
 #[derive(Default)]
 struct Applied {
     deleted: IdSet<LogId>,
-    /// Segments that end before hold only what the last snapshot knew.
+    /// Ids from here on were not given out yet when the last snapshot was taken.
+    snapshot_next_log: u64,
+    /// Segments that begin behind this hold nothing that is as old.
     snapshot_lsn: u64,
 }
 
 impl Applied {
-    /// Whether a log of which a segment holds something was deleted, and not forgotten.
+    /// Whether a log of which a segment holds something, and which no record creates, was deleted: a record says so, or
+    /// the last snapshot does not name it. Otherwise the record that created it is lost.
     fn deleted(&self, log: LogId, span: Source) -> bool {
-        self.deleted.contains(&log) || span.last_lsn < self.snapshot_lsn
+        let was_gone = log.0 < self.snapshot_next_log && span.first_lsn <= self.snapshot_lsn;
+        self.deleted.contains(&log) || was_gone
     }
 }
 
@@ -214,7 +218,10 @@ impl Base {
                 self.meta.apply(record);
                 match record {
                     Record::Deleted { log } => drop(applied.deleted.insert(*log)),
-                    Record::Snapshot { .. } => applied.snapshot_lsn = segment.summary().source.first_lsn,
+                    Record::Snapshot { next_log, .. } => {
+                        applied.snapshot_next_log = *next_log;
+                        applied.snapshot_lsn = segment.summary().source.last_lsn;
+                    }
                     _ => {}
                 }
             }
