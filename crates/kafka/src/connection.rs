@@ -13,8 +13,9 @@
 //! [`OUTPUT_BYTES_MAX`] and one reply more. Beyond either it stops reading, and the client's socket fills. A client that
 //! then moves nothing for a while is cut off, and while others wait for the memory that its replies hold, soon.
 //!
-//! What was appended stays in the engine until it is durable, even if its client has gone. So does the connection, without
-//! its socket, for as long as that takes: its memory is counted, and its place taken.
+//! What was appended stays in the engine until it is durable, even if its client has gone or was told that it took longer
+//! than it wanted to wait. So does the connection, without its socket, for as long as that takes: its memory is counted, and
+//! its place taken.
 
 mod account;
 mod input;
@@ -34,7 +35,7 @@ use firth_kafka_codec::{
 use self::account::Account;
 use self::input::Input;
 use self::output::Output;
-pub(crate) use self::replies::{Parked, Reply, Running};
+pub(crate) use self::replies::{Parked, Reply, Running, Timeout};
 use self::replies::{Released, Replies};
 use self::stall::{Awaited, Stall};
 pub(crate) use self::stream::Stream;
@@ -152,7 +153,7 @@ impl<S: Stream> Connection<S> {
         } = self;
         drop((stream, input, output));
         replies.cancel();
-        while !replies.is_empty() {
+        while !replies.is_settled() {
             if poll_fn(|cx| replies.poll_next(cx)).await.is_err() {
                 break;
             }
@@ -187,8 +188,15 @@ impl<S: Stream> Connection<S> {
     fn release(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
         let mut released = false;
         while let Poll::Ready(reply) = self.replies.poll_next(cx) {
-            let Released { reply, bytes } = reply?;
+            let Released {
+                reply,
+                bytes,
+                timed_out,
+            } = reply?;
             self.account.give(bytes);
+            if timed_out {
+                self.client.server.metrics.api(ApiKey::Produce).error();
+            }
             self.output.push(reply.chain, reply.held);
             released = true;
         }

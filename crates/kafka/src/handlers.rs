@@ -29,6 +29,8 @@ const LEADER_EPOCH: i32 = 0;
 /// Fetch and Produce name topics by id from this version on (KIP-516).
 const BY_ID_MIN: i16 = 13;
 
+pub(crate) use self::produce::timed_out;
+
 /// What became of a request.
 pub(crate) enum Started {
     Parked(Parked),

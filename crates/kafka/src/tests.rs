@@ -4,17 +4,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firth_broker::{Clock, Environment};
+use firth_log::file::recorder::Recorder;
 use firth_log::{Engine, Options};
 
 const NOW_MS: i64 = 1_800_000_000_000;
 
 pub(crate) fn engine() -> Engine {
-    let environment = firth_log::Environment {
+    Engine::memory(engine_environment(), Options::default())
+}
+
+pub(crate) fn engine_on(recorder: &Recorder) -> Engine {
+    Engine::open(
+        Arc::new(recorder.clone()),
+        engine_environment(),
+        Options::default(),
+    )
+    .unwrap()
+}
+
+fn engine_environment() -> firth_log::Environment {
+    firth_log::Environment {
         wall_ms: Arc::new(|| NOW_MS),
         random: Arc::new(|| [1; 16]),
-        on_failure: Arc::new(|reason| panic!("the memory engine failed: {reason}")),
-    };
-    Engine::memory(environment, Options::default())
+        on_failure: Arc::new(|reason| panic!("the engine failed: {reason}")),
+    }
 }
 
 pub(crate) fn environment() -> Environment {

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use firth_kafka_codec::{ApiKey, Chain};
 use firth_log::Commit;
 use smallvec::SmallVec;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::closed::Closed;
+use crate::handlers;
 use crate::reply_memory::Held;
 
 /// Requests of one connection that may be parked.
@@ -34,6 +36,8 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Reply, Closed>> + S
 pub(crate) struct Released {
     pub(crate) reply: Reply,
     pub(crate) bytes: usize,
+    /// It says that something was not durable in time.
+    pub(crate) timed_out: bool,
 }
 
 /// What was appended and may be answered as soon as it is durable.
@@ -42,6 +46,16 @@ pub(crate) struct Parked {
     pub(crate) commits: SmallVec<[Commit; 1]>,
     /// Empty where the protocol wants no answer: the request's memory is held until its commit all the same.
     pub(crate) reply: Bytes,
+    /// None if it waits for as long as it takes.
+    pub(crate) timeout: Option<Timeout>,
+}
+
+/// How long a client wants to wait until what it sent is durable.
+#[derive(Clone, Copy)]
+pub(crate) struct Timeout {
+    pub(crate) deadline: Instant,
+    /// Of the request.
+    pub(crate) version: i16,
 }
 
 impl Parked {
@@ -50,7 +64,16 @@ impl Parked {
         Parked {
             commits: SmallVec::new(),
             reply,
+            timeout: None,
         }
+    }
+
+    /// Whether all is durable.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        for commit in &mut self.commits {
+            ready!(Pin::new(commit).poll(cx)).map_err(Closed::NotDurable)?;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -70,7 +93,11 @@ enum State {
 #[derive(Default)]
 pub(crate) struct Replies {
     queue: VecDeque<Pending>,
+    /// What was answered with a timeout and is not durable yet, which is still in memory.
+    late: VecDeque<Pending>,
+    /// Of both.
     bytes: usize,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Replies {
@@ -96,6 +123,11 @@ impl Replies {
         self.queue.is_empty()
     }
 
+    /// Whether nothing is in memory any more either.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.queue.is_empty() && self.late.is_empty()
+    }
+
     /// What is running; nothing else may be dispatched before it is done.
     pub(crate) fn running(&self) -> Option<ApiKey> {
         match self.queue.back()?.state {
@@ -112,33 +144,103 @@ impl Replies {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.queue.len() >= PARKED_REQUESTS_MAX || self.bytes >= PARKED_BYTES_MAX
+        self.queue.len().saturating_add(self.late.len()) >= PARKED_REQUESTS_MAX
+            || self.bytes >= PARKED_BYTES_MAX
     }
 
     /// The next reply in order. Pending without a waker if nothing is queued. Only the first request is polled, so
     /// a commit wakes its connection once, however many of the connection's requests lie in it.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Released, Closed>> {
+        if let Poll::Ready(released) = self.poll_late(cx) {
+            return Poll::Ready(released);
+        }
         let Some(front) = self.queue.front_mut() else {
             return Poll::Pending;
         };
-        let reply = match &mut front.state {
-            State::Running(_, running) => ready!(running.as_mut().poll(cx))?,
-            State::Parked(parked) => {
-                for commit in &mut parked.commits {
-                    ready!(Pin::new(commit).poll(cx)).map_err(Closed::NotDurable)?;
-                }
-                Reply {
-                    chain: Chain::from(std::mem::take(&mut parked.reply)),
-                    held: None,
-                }
+        let chain = match &mut front.state {
+            State::Running(_, running) => {
+                let reply = ready!(running.as_mut().poll(cx))?;
+                return Poll::Ready(Ok(self.release(reply)));
             }
+            State::Parked(parked) => match parked.poll(cx)? {
+                Poll::Ready(()) => Chain::from(std::mem::take(&mut parked.reply)),
+                Poll::Pending => {
+                    let Some(timeout) = parked.timeout else {
+                        return Poll::Pending;
+                    };
+                    ready!(poll_deadline(&mut self.timer, timeout.deadline, cx));
+                    let reply = handlers::timed_out(timeout.version, &parked.reply, &parked.commits)?;
+                    return Poll::Ready(Ok(self.answer_late(reply)));
+                }
+            },
         };
-        let bytes = front.bytes;
+        Poll::Ready(Ok(self.release(Reply { chain, held: None })))
+    }
+
+    /// What was answered with a timeout is durable now.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Result<Released, Closed>> {
+        let Some(Pending {
+            state: State::Parked(parked),
+            bytes,
+        }) = self.late.front_mut()
+        else {
+            return Poll::Pending;
+        };
+        ready!(parked.poll(cx))?;
+        let bytes = *bytes;
+        self.late.pop_front();
         self.bytes = self.bytes.saturating_sub(bytes);
-        self.queue.pop_front();
+        let reply = Reply::default();
+        Poll::Ready(Ok(Released {
+            reply,
+            bytes,
+            timed_out: false,
+        }))
+    }
+
+    fn release(&mut self, reply: Reply) -> Released {
+        let bytes = self.pop().map_or(0, |pending| pending.bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        Released {
+            reply,
+            bytes,
+            timed_out: false,
+        }
+    }
+
+    /// The answer leaves, and what it was for stays in memory.
+    fn answer_late(&mut self, reply: Bytes) -> Released {
+        let pending = self.pop();
+        self.late.extend(pending);
+        let chain = Chain::from(reply);
+        Released {
+            reply: Reply { chain, held: None },
+            bytes: 0,
+            timed_out: true,
+        }
+    }
+
+    fn pop(&mut self) -> Option<Pending> {
+        let pending = self.queue.pop_front();
         if self.queue.is_empty() && self.queue.capacity() > IDLE_PLACES_MAX {
             self.queue = VecDeque::new();
         }
-        Poll::Ready(Ok(Released { reply, bytes }))
+        pending
+    }
+}
+
+/// One timer for all requests of a connection: most are answered long before it fires, and then it is left as it is.
+fn poll_deadline(timer: &mut Option<Pin<Box<Sleep>>>, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    loop {
+        let sleep = match timer {
+            Some(sleep) if sleep.deadline() <= deadline => sleep,
+            _ => timer.insert(Box::pin(sleep_until(deadline))),
+        };
+        let fires_at = sleep.deadline();
+        ready!(sleep.as_mut().poll(cx));
+        *timer = None;
+        if fires_at >= deadline {
+            return Poll::Ready(());
+        }
     }
 }

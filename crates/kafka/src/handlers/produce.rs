@@ -5,13 +5,15 @@ use firth_batch::{Batch, Compression};
 use firth_broker::{Appended, Commit, ProduceError, Topic};
 use firth_kafka_codec::{
     ApiKey, BatchIndexAndErrorMessage, ErrorCode, PartitionProduceData, PartitionProduceResponse,
-    ProduceRequest, ProduceResponse, RequestHeader, TopicProduceData, TopicProduceResponse,
+    ProduceRequest, ProduceResponse, RequestHeader, SIZE_BYTES, TopicProduceData, TopicProduceResponse,
+    decode_response,
 };
 use smallvec::SmallVec;
+use tokio::time::{Duration, Instant};
 
 use super::{BY_ID_MIN, encode, message};
 use crate::closed::Closed;
-use crate::connection::Parked;
+use crate::connection::{Parked, Timeout};
 use crate::error;
 use crate::server::Client;
 
@@ -21,6 +23,10 @@ const ZSTD_MIN: i16 = 7;
 const ACKS_ALL: i16 = -1;
 const ACKS_NONE: i16 = 0;
 const ACKS_LEADER: i16 = 1;
+
+/// Nobody is told earlier that the timeout of a request has passed, in milliseconds. Clients may name 0, as a broker that
+/// answers before anything is durable lets them, and a flush takes some.
+const TIMEOUT_MS_MIN: i32 = 1000;
 
 /// Why a partition's records were refused.
 #[derive(Debug)]
@@ -75,6 +81,7 @@ pub(super) fn handle(
     buffer: &mut BytesMut,
 ) -> Result<Parked, Closed> {
     let (version, acks) = (header.api_version, request.acks);
+    let timeout_ms = request.timeout_ms.max(TIMEOUT_MS_MIN);
     let mut produce = Produce {
         client,
         version,
@@ -97,7 +104,12 @@ pub(super) fn handle(
             ..Default::default()
         };
         let reply = encode(buffer, version, header.correlation_id, &response)?;
-        return Ok(Parked { commits, reply });
+        let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms.unsigned_abs().into()));
+        return Ok(Parked {
+            commits,
+            reply,
+            timeout: deadline.map(|deadline| Timeout { deadline, version }),
+        });
     }
     match refused {
         Some(Refused {
@@ -109,8 +121,38 @@ pub(super) fn handle(
         None => Ok(Parked {
             commits,
             reply: Bytes::new(),
+            timeout: None,
         }),
     }
+}
+
+/// The reply to a request of which something is not durable when its timeout has passed. It may become so later, as the
+/// error says: who sends it again with its producer's sequence is told where it is.
+pub(crate) fn timed_out(version: i16, reply: &Bytes, commits: &[Commit]) -> Result<Bytes, Closed> {
+    let frame = reply.slice(SIZE_BYTES.min(reply.len())..);
+    let decoded = decode_response::<ProduceRequest>(version, &frame);
+    let (correlation_id, mut response) = decoded.map_err(|error| Closed::Unwritable {
+        api_key: ApiKey::Produce,
+        version,
+        error,
+    })?;
+    let partitions = response
+        .responses
+        .iter_mut()
+        .flat_map(|topic| &mut topic.partition_responses);
+    let appended = partitions.filter(|partition| !partition.error_code.is_error());
+    for (partition, commit) in appended.zip(commits) {
+        if !commit.is_durable() {
+            *partition = PartitionProduceResponse {
+                index: partition.index,
+                error_code: ErrorCode::RequestTimedOut,
+                base_offset: -1,
+                error_message: message(&"the records are not durable yet, and may become so"),
+                ..Default::default()
+            };
+        }
+    }
+    encode(&mut BytesMut::new(), version, correlation_id, &response)
 }
 
 impl Produce<'_> {

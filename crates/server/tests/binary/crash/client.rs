@@ -19,6 +19,8 @@ pub(crate) const TOPIC: &str = "crash";
 const PRODUCE_VERSION: i16 = 12;
 pub(crate) const FETCH_VERSION: i16 = 12;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a produce request may take before it is answered with an error.
+const TIMEOUT_MS: i32 = 10_000;
 const FETCH_BYTES: i32 = 4 << 20;
 const FRAME_BYTES_MAX: usize = 64 << 20;
 
@@ -82,7 +84,7 @@ impl Client {
         };
         let request = ProduceRequest {
             acks: -1,
-            timeout_ms: 30_000,
+            timeout_ms: TIMEOUT_MS,
             topic_data: [data].into(),
             ..Default::default()
         };

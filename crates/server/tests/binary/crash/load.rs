@@ -19,6 +19,8 @@ const IDEMPOTENT_WRITERS: u32 = 3;
 const TAIL_WAIT_MS: i32 = 20;
 /// A condition that lasts for seconds refuses less than this.
 const REFUSED_MAX: u64 = 10_000_000;
+/// Enough to know that what was taken is answered.
+const TIMED_OUT_MAX: u64 = 10;
 
 /// How far the writers are.
 #[derive(Default)]
@@ -31,6 +33,7 @@ pub(crate) struct Progress {
 struct State {
     acknowledged: u64,
     refused: u64,
+    timed_out: u64,
     running: usize,
     enough: bool,
 }
@@ -51,6 +54,12 @@ impl Progress {
             refused < REFUSED_MAX,
             "what was injected passed, and batches are refused all the same"
         );
+        self.changed.notify_all();
+    }
+
+    /// A batch that was taken could not be made durable in time.
+    pub(crate) fn timed_out(&self) {
+        self.state.lock().unwrap().timed_out += 1;
         self.changed.notify_all();
     }
 
@@ -89,11 +98,15 @@ impl Progress {
         self.changed.wait_while(state, unfinished).unwrap().refused >= batches
     }
 
-    /// Waits until so many batches were acknowledged, or so many refused, or no writer is left. Says whether one is.
+    /// Waits until so many batches were acknowledged, or so many refused, or some could not be made durable in time, or no
+    /// writer is left. Says whether one is.
     pub(crate) fn wait_for_either(&self, acknowledged: u64, refused: u64) -> bool {
         let state = self.state.lock().unwrap();
         let unfinished = |state: &mut State| {
-            state.acknowledged < acknowledged && state.refused < refused && state.running > 0
+            state.acknowledged < acknowledged
+                && state.refused < refused
+                && state.timed_out < TIMED_OUT_MAX
+                && state.running > 0
         };
         self.changed.wait_while(state, unfinished).unwrap().running > 0
     }

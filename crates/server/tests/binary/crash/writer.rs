@@ -240,6 +240,13 @@ impl Writer {
                         sent.fate = Fate::Refused;
                     }
                 }
+                // It may become durable later: only one that is recognised may be sent again.
+                ErrorCode::RequestTimedOut => {
+                    progress.timed_out();
+                    if self.producer.is_some() {
+                        self.retry.push_back(batch);
+                    }
+                }
                 // One before it was refused, and has to come first.
                 ErrorCode::OutOfOrderSequenceNumber if self.awaits_retry(partition) => {
                     self.retry.push_back(batch)
