@@ -21,6 +21,8 @@ use crate::stats::Counters;
 pub(crate) const ENTRIES_MAX: usize = 256 * 1024;
 /// How soon a deferred sealing is looked at again.
 const DEFER: Duration = Duration::from_millis(50);
+/// How often the free space is asked for while there is nothing to do: others may fill the disk too.
+const SPACE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) struct Sealer {
     pub(crate) pacing: Pacing,
@@ -97,8 +99,8 @@ impl Sealer {
 
     /// Waits until something is to be sealed or reclaimed.
     fn wait(&mut self, core: &Core, disk: &Disk) -> Work {
-        let mut state = lock(&disk.seal.state);
         loop {
+            let mut state = lock(&disk.seal.state);
             if state.closing {
                 return Work::Stop;
             }
@@ -122,9 +124,9 @@ impl Sealer {
             if std::mem::take(&mut state.reclaim) {
                 return Work::Reclaim;
             }
-            state = match decision {
+            match decision {
                 // Every block of the burst would end this wait; only the end does.
-                Decision::Defer => disk.seal.wait_for_close(state, DEFER),
+                Decision::Defer => drop(disk.seal.wait_for_close(state, DEFER)),
                 // Others may free space on this disk.
                 Decision::Seal | Decision::Wait if !lock(&disk.full_for).is_empty() => {
                     drop(state);
@@ -133,8 +135,12 @@ impl Sealer {
                     }
                     return Work::Reclaim;
                 }
-                Decision::Seal | Decision::Wait => disk.seal.changed.wait(state).unwrap_or_else(|_| abort()),
-            };
+                Decision::Seal | Decision::Wait => {
+                    let waited = disk.seal.changed.wait_timeout(state, SPACE_INTERVAL);
+                    drop(waited.unwrap_or_else(|_| abort()));
+                }
+            }
+            self.check_reserve(core, disk);
         }
     }
 

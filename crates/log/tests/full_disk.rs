@@ -14,6 +14,8 @@ use firth_log::{AppendError, Change, Engine, Frame, Kind, LogId, Options};
 use support::{batch, environment, read_all, until};
 
 const LARGE: usize = 20_000;
+/// What producers leave free: two segments and two WAL files.
+const RESERVE: u64 = 256 * 1024;
 
 fn tiny() -> Options {
     Options {
@@ -35,6 +37,11 @@ fn create(engine: &Engine) -> LogId {
     let created = engine.append(Frame::changes(vec![Change::Create { log, kind }]));
     created.unwrap().commit.wait().unwrap();
     log
+}
+
+fn used(recorder: &Recorder) -> u64 {
+    let image = recorder.image();
+    image.files().map(|path| image.len(path).unwrap()).sum()
 }
 
 /// Appends until the engine refuses. Frames that were taken before it noticed wait for space.
@@ -108,11 +115,7 @@ fn a_full_disk_is_opened_and_read_and_freed() {
     engine.close();
     let durable = waiting.into_iter().filter(|commit| commit.is_durable()).count() as i64;
 
-    let used: u64 = {
-        let image = recorder.image();
-        image.files().map(|path| image.len(path).unwrap()).sum()
-    };
-    recorder.set_total_bytes(used + 128 * 1024);
+    recorder.set_total_bytes(used(&recorder) + RESERVE / 2);
     let engine = open(&recorder);
     let bounds = engine.bounds(log).unwrap();
     assert!(bounds.end >= end + durable, "{bounds:?}");
@@ -136,6 +139,25 @@ fn a_full_disk_is_opened_and_read_and_freed() {
         .commit
         .wait()
         .unwrap();
+    engine.close();
+}
+
+#[test]
+fn space_that_others_take_is_noticed_while_nobody_writes() {
+    let recorder = Recorder::new();
+    let engine = open(&recorder);
+    let log = create(&engine);
+    assert_eq!(engine.stats().disk_full, 0);
+    for _ in 0..2 {
+        recorder.set_total_bytes(used(&recorder) + RESERVE / 2);
+        until("the disk is full", || engine.stats().disk_full == 1);
+        let refused = engine.append(Frame::batch(log, batch(&["refused"])));
+        assert!(matches!(refused, Err(AppendError::Full)), "{refused:?}");
+        recorder.set_total_bytes(64 << 20);
+        until("the disk has space", || engine.stats().disk_full == 0);
+        let taken = engine.append(Frame::batch(log, batch(&["taken"])));
+        taken.unwrap().commit.wait().unwrap();
+    }
     engine.close();
 }
 
