@@ -107,6 +107,10 @@ impl Broker {
         self.shared.topics.read(|topics| topics.get_by_id(id).cloned())
     }
 
+    pub(crate) fn all_topics(&self) -> &Topics {
+        &self.shared.topics
+    }
+
     /// All topics, sorted by name.
     pub fn topics(&self) -> Arc<[Arc<Topic>]> {
         self.shared.topics.sorted()

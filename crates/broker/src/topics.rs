@@ -186,6 +186,16 @@ impl Topics {
         topics
     }
 
+    /// What the topics are now, and their version, unless that is the `known` one.
+    pub(crate) fn read_changed<T>(
+        &self,
+        known: Option<u64>,
+        f: impl FnOnce(&TopicMap) -> T,
+    ) -> Option<(u64, T)> {
+        let shared = self.shared();
+        (known != Some(shared.version)).then(|| (shared.version, f(&shared.map)))
+    }
+
     pub(crate) fn apply(&self, changes: &[TopicChange]) {
         if changes.is_empty() {
             return;

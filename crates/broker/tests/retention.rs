@@ -35,15 +35,19 @@ impl Machine {
     }
 
     async fn start(&self) -> Running {
+        self.start_with_segments_of(SEGMENT_BYTES).await
+    }
+
+    async fn start_with_segments_of(&self, segment_bytes: u64) -> Running {
         let environment = firth_log::Environment {
             wall_ms: Arc::new(|| NOW_MS),
             random: Arc::new(|| [1; 16]),
             on_failure: Arc::new(|reason| panic!("the engine failed: {reason}")),
         };
         let options = Options {
-            wal_bytes_max: Some(1 << 20),
-            wal_file_bytes: 64 << 10,
-            segment_bytes: SEGMENT_BYTES,
+            wal_bytes_max: Some(segment_bytes.max(256 << 10) * 4),
+            wal_file_bytes: segment_bytes.max(64 << 10),
+            segment_bytes,
             ..Options::default()
         };
         let engine = Engine::open(Arc::new(self.disk.clone()), environment, options).unwrap();
@@ -91,14 +95,17 @@ impl Running {
         self.broker.bounds(&self.topic(name), 0).unwrap()
     }
 
-    async fn append(&self, name: &str, times: &[i64], value_bytes: usize) {
+    /// Gives the length of the batch.
+    async fn append(&self, name: &str, times: &[i64], value_bytes: usize) -> u64 {
         let mut builder = Builder::new(Compression::None);
         for after_ms in times {
             builder.push(NOW_MS + after_ms, None, Some(&vec![b'x'; value_bytes]), &[]);
         }
         let batch = Batch::validate(builder.build().into_bytes()).unwrap();
+        let length = batch.len() as u64;
         let appended = self.broker.append(&self.topic(name), 0, batch).unwrap();
         appended.commit.await.unwrap();
+        length
     }
 
     /// Appends a batch of records with these times, which becomes a segment of its own.
@@ -215,6 +222,48 @@ async fn sealed_segments_go_by_size_after_a_restart_too() {
     running.append_segment("t", [0, 0, 0]).await;
     running.look().await;
     assert_eq!(running.bounds("t"), Bounds { start: 6, end: 12 });
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_partition_is_held_to_its_size_while_it_is_written() {
+    const LIMIT: u64 = 1 << 20;
+    const CHUNK: u64 = 128 * 1024;
+    let machine = Machine::new();
+    let running = machine.start_with_segments_of(512 * 1024).await;
+    let limit = LIMIT.to_string();
+    let configs = [("retention.ms", "-1"), ("retention.bytes", limit.as_str())];
+    running.create("t", &configs).await;
+    let unlimited = [("retention.ms", "-1")];
+    running.create("beside", &unlimited).await;
+    let mut lengths: Vec<u64> = Vec::new();
+    let kept = |running: &Running, lengths: &[u64]| -> u64 {
+        let start = running.bounds("t").start as usize;
+        lengths[start..].iter().sum()
+    };
+    for nth in 0..300 {
+        // A batch each, of all sizes up to a chunk.
+        let value_bytes = 1 + nth * 7919 % 60_000;
+        lengths.push(running.append("t", &[0], value_bytes).await);
+        running.append("beside", &[0], 100).await;
+        let all: u64 = lengths.iter().sum();
+        assert!(kept(&running, &lengths) >= all.min(LIMIT));
+        if nth % 10 == 0 {
+            let is_held = || kept(&running, &lengths) <= LIMIT / 10 * 11 + CHUNK;
+            until("it is held", is_held).await;
+        }
+    }
+    assert!(running.bounds("t").start > 200);
+    // What is not kept does not stay on disk either.
+    until("its space is free", || {
+        running.engine.stats().segment_bytes < 2 * (LIMIT + CHUNK)
+    })
+    .await;
+    running.stop().await;
+    let running = machine.start_with_segments_of(512 * 1024).await;
+    running.create("z", &[("retention.ms", "1000")]).await;
+    running.look().await;
+    assert!((LIMIT..=LIMIT + CHUNK).contains(&kept(&running, &lengths)));
     running.stop().await;
 }
 

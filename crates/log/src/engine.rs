@@ -16,7 +16,7 @@ use crate::environment::{Direct, Durability, Environment, Options};
 use crate::file::aligned::BufferPool;
 use crate::file::{ALIGNMENT, DiskUsage, Storage};
 use crate::frame::{
-    Append, AppendError, Appended, Bounds, Change, ExtentUsage, Frame, Kind, LogId, Read, ReadError,
+    Append, AppendError, Appended, Bounds, Change, ExtentUsage, Frame, Kind, LogId, Newest, Read, ReadError,
     Repetition, Seek,
 };
 use crate::gate::Gate;
@@ -236,6 +236,17 @@ impl Engine {
     /// The stretches of a log that can be trimmed as one, oldest first.
     pub fn extents(&self, log: LogId) -> Vec<ExtentUsage> {
         self.core.view(log).map(|view| view.usage()).unwrap_or_default()
+    }
+
+    /// Bytes of batches that were published of a log since the engine was opened.
+    pub fn published_bytes(&self, log: LogId) -> Option<u64> {
+        self.core.view(log).map(|view| view.published_bytes())
+    }
+
+    /// The newest records of a log that take at least `bytes`: as few as can be told without opening what is sealed, which is
+    /// less than two chunks or a batch more than that.
+    pub async fn newest(&self, log: LogId, bytes: u64) -> Result<Newest, ReadError> {
+        reading::newest(&self.core, log, bytes).await
     }
 
     /// The offset below which only the latest record of each key is kept; 0 where the log was never compacted.

@@ -241,6 +241,17 @@ pub enum Seek {
     MaxTimestamp,
 }
 
+/// The newest records of a log that take a number of bytes, or all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// Where they begin.
+    pub first_offset: i64,
+    /// What they take. Where the log is trimmed within a chunk, and all of it is meant, some more.
+    pub bytes: u64,
+    /// What [`Engine::published_bytes`](crate::Engine::published_bytes) was then.
+    pub published_bytes: u64,
+}
+
 /// A stretch of a log that can be trimmed as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtentUsage {

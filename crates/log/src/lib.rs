@@ -66,8 +66,8 @@ pub use cut::Cut;
 pub use engine::Engine;
 pub use environment::{Direct, Durability, Environment, Options};
 pub use frame::{
-    Append, AppendError, Appended, Bounds, Change, ExtentUsage, FRAME_BYTES_MAX, Frame, Kind, LogId, Placed,
-    Read, ReadError, Seek,
+    Append, AppendError, Appended, Bounds, Change, ExtentUsage, FRAME_BYTES_MAX, Frame, Kind, LogId, Newest,
+    Placed, Read, ReadError, Seek,
 };
 pub use recovery::OpenError;
 pub use signal::Signal;

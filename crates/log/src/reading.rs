@@ -1,6 +1,9 @@
 //! Reading a log: from memory where it is there, else from a segment or the WAL.
 
+mod newest;
 mod sealed;
+
+pub(crate) use self::newest::newest;
 
 use std::sync::Arc;
 

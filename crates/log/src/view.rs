@@ -10,6 +10,7 @@
 //! by its name. They are told by the view alone and not by what lies between extents, as an extent may have holes of its
 //! own, and offsets may be missing where nothing was lost.
 
+mod newest;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,8 @@ use crate::signal::Signal;
 use crate::stored::StoredBlock;
 use crate::sync::Mutex;
 
+pub(crate) use self::newest::{Counted, Stretch};
+
 pub(crate) struct View {
     log: LogId,
     state: Mutex<State>,
@@ -33,6 +36,8 @@ struct State {
     start: i64,
     end: i64,
     deleted: bool,
+    /// What was published since the engine was opened.
+    published_bytes: u64,
     tail: VecDeque<TailExtent>,
     sealed: VecDeque<SealedExtent>,
     compacted_to: i64,
@@ -167,6 +172,7 @@ impl View {
         let mut state = lock(&self.state);
         debug_assert!(extent.first_offset >= state.end);
         state.end = extent.next_offset;
+        state.published_bytes += u64::from(extent.length);
         state.tail.push_back(extent);
         state.watched(raised);
     }

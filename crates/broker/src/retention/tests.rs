@@ -48,11 +48,9 @@ fn a_topic_that_is_compacted_alone_is_left_to_compaction() {
         (CleanupPolicy::DeleteCompact, "0", true),
         (CleanupPolicy::Compact, "0", false),
     ] {
-        for name in ["retention.ms", "retention.bytes"] {
-            let mut config = config(&[("retention.ms", "-1"), (name, limit)]);
-            config.cleanup_policy = policy;
-            assert_eq!(applies(&config), expected, "{policy:?}, {name}={limit}");
-        }
+        let mut config = config(&[("retention.ms", limit)]);
+        config.cleanup_policy = policy;
+        assert_eq!(applies(&config), expected, "{policy:?}, retention.ms={limit}");
     }
 }
 
@@ -69,32 +67,4 @@ fn a_younger_extent_protects_those_after_it() {
 fn records_without_a_time_do_not_expire() {
     let config = config(&[("retention.ms", "0")]);
     assert_eq!(trim_to(&extents(&[(1, -1), (1, 5)]), 10_000, &config), None);
-}
-
-#[test]
-fn the_oldest_extents_go_while_enough_is_left() {
-    let of = extents(&[(40, 0), (40, 0), (40, 0)]);
-    for (bytes, expected) in [
-        ("-1", None),
-        ("0", Some(130)),
-        ("39", Some(120)),
-        ("40", Some(120)),
-        ("41", Some(110)),
-        ("80", Some(110)),
-        ("81", None),
-        ("500", None),
-    ] {
-        let config = config(&[("retention.ms", "-1"), ("retention.bytes", bytes)]);
-        assert_eq!(trim_to(&of, 0, &config), expected, "retention.bytes={bytes}");
-    }
-}
-
-#[test]
-fn the_stricter_of_time_and_size_decides() {
-    let of = extents(&[(40, 100), (40, 200), (40, 9000)]);
-    let by_size = config(&[("retention.ms", "9900"), ("retention.bytes", "40")]);
-    assert_eq!(trim_to(&of, 10_000, &by_size), Some(120));
-    let by_time = config(&[("retention.ms", "1000"), ("retention.bytes", "500")]);
-    assert_eq!(trim_to(&of, 10_000, &by_time), Some(120));
-    assert_eq!(trim_to(&[], 10_000, &by_time), None);
 }

@@ -284,6 +284,20 @@ impl Segment {
         }
     }
 
+    /// The fewest whole chunks at the end of `extent` that have at least `bytes` bytes, and none before the one of the offset
+    /// `start`: the first offset of the first, and their bytes.
+    pub(crate) fn newest(&self, extent: &Extent, start: i64, bytes: u64) -> Result<(i64, u64), Error> {
+        let chunks = self.chunks_of(&*self.file, extent)?;
+        let end = extent.position.saturating_add(extent.length);
+        let bytes_from = |chunk: &Chunk| end.saturating_sub(chunk.position);
+        let enough = chunks.partition_point(|chunk| bytes_from(chunk) >= bytes);
+        let kept = chunks.partition_point(|chunk| chunk.first_offset <= start);
+        let first = chunks.get(enough.max(kept).saturating_sub(1));
+        Ok(first.map_or((extent.first_offset, extent.length), |chunk| {
+            (chunk.first_offset, bytes_from(chunk))
+        }))
+    }
+
     /// The idempotent producers' windows of each log as they were handed to the writer, in ascending order of log ids.
     pub fn producers(&self) -> Result<Vec<(u64, Bytes)>, Error> {
         let body = read_optional(&*self.file, &self.header, sections::PRODUCERS)?;
