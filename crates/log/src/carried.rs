@@ -92,12 +92,17 @@ impl SealedProducers {
         self.0.remove(&log).map(|sealed| sealed.producers)
     }
 
-    /// Forgets producers that have not appended since `horizon_ms`, and logs that are gone.
-    pub(crate) fn expire(&mut self, horizon_ms: i64, exists: impl Fn(LogId) -> bool) {
-        self.0.retain(|log, sealed| {
+    /// Forgets producers that have not appended since `horizon_ms`.
+    pub(crate) fn expire(&mut self, horizon_ms: i64) {
+        self.0.retain(|_, sealed| {
             sealed.producers.expire(horizon_ms);
-            !sealed.producers.is_empty() && exists(*log)
+            !sealed.producers.is_empty()
         });
+    }
+
+    /// Forgets logs that are gone.
+    pub(crate) fn forget_logs(&mut self, exists: impl Fn(LogId) -> bool) {
+        self.0.retain(|log, _| exists(*log));
     }
 
     /// Logs whose windows are last in one of these segments.

@@ -64,9 +64,15 @@ impl Manifest {
     }
 
     /// Segments of which no log keeps anything and which hold no producers' windows that no other one has: those wait until
-    /// the next segment takes them over.
-    pub(crate) fn dead(&self, core: &Core, disk: &Disk) -> Vec<SegmentId> {
-        self.without_producers(disk.segments.dead(&read(&core.views)))
+    /// another segment takes them over.
+    pub(crate) fn dead(&mut self, core: &Core, disk: &Disk) -> Vec<SegmentId> {
+        let views = read(&core.views);
+        let dead = disk.segments.dead(&views);
+        if !dead.is_empty() {
+            let producers = &mut self.carried.producers;
+            producers.forget_logs(|log| views.contains_key(&log));
+        }
+        self.without_producers(dead)
     }
 
     pub(crate) fn without_producers(&self, mut dead: Vec<SegmentId>) -> Vec<SegmentId> {
@@ -78,7 +84,8 @@ impl Manifest {
         let horizon_ms = core.now_ms() - core.options.producer_expiry_ms;
         let views = read(&core.views);
         let producers = &mut self.carried.producers;
-        producers.expire(horizon_ms, |log| views.contains_key(&log));
+        producers.forget_logs(|log| views.contains_key(&log));
+        producers.expire(horizon_ms);
     }
 
     /// Removes the segments that nobody needs any more.

@@ -1,6 +1,7 @@
 //! What to rewrite next.
 //!
-//! - Where less than half of a segment is kept, what is kept moves to a new one, together with that of others.
+//! - Where less than half of a segment is kept, what is kept moves to a new one, together with that of others. That may be
+//!   nothing but producers' windows, or what was lost.
 //! - Segments in which logs have short stretches are merged, a number of neighbours at once, and what came of that once
 //!   more. So each byte is rewritten twice at most, and a log's stretches grow by the square of that number.
 //! - Neighbours that are small for whatever reason become one.
@@ -33,11 +34,15 @@ pub(super) struct Plan {
 
 /// The next thing to do, if there is any and there is space for it.
 pub(super) fn choose(core: &Core, disk: &Disk, stuck: &IdSet<SegmentId>) -> Option<Plan> {
-    let mut segments = disk.segments.in_order();
+    let (mut segments, dead) = {
+        // While a segment is made to count it is not known how much of it is kept.
+        let mut manifest = lock(&disk.manifest);
+        (disk.segments.in_order(), manifest.dead(core, disk))
+    };
     segments.retain(|sealed| {
-        sealed.kept_extents() > 0
-            && sealed.summary().losses.blocks.is_empty()
+        sealed.summary().losses.blocks.is_empty()
             && !stuck.contains(&sealed.id())
+            && !dead.contains(&sealed.id())
     });
     let segment_bytes = core.options.segment_bytes;
     let plan = sparse(&segments, segment_bytes)
