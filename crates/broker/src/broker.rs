@@ -81,6 +81,7 @@ impl Broker {
         };
         let tasks = &broker.shared.tasks;
         let clock = GuardedClock::new(broker.clock(), noted_ms);
+        broker.engine().tell_time(clock.known_ms());
         let (times, told) = watch::channel(0);
         let retention = retention::run(broker.clone(), clock, times, tasks.stop());
         tasks.spawn("retention", retention);

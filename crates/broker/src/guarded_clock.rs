@@ -57,6 +57,11 @@ impl GuardedClock {
         }
     }
 
+    /// What the time is believed to be as of the last look.
+    pub(crate) fn known_ms(&self) -> i64 {
+        self.known_ms
+    }
+
     /// The time below which nothing that is deleted by its age is in doubt.
     pub(crate) fn now_ms(&mut self, clock: &Clock) -> i64 {
         let (wall_ms, monotonic) = (clock.wall_ms(), clock.monotonic());

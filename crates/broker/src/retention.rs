@@ -50,6 +50,7 @@ pub(crate) async fn run(
             () = by_size.enforce_when_due(&broker) => continue,
         }
         let now_ms = clock.now_ms(broker.clock());
+        broker.engine().tell_time(clock.known_ms());
         if let Some(known_ms) = clock.take_note() {
             broker.note_time(known_ms);
         }

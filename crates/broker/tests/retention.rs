@@ -39,8 +39,9 @@ impl Machine {
     }
 
     async fn start_with_segments_of(&self, segment_bytes: u64) -> Running {
+        let now_ms = self.now_ms.clone();
         let environment = firth_log::Environment {
-            wall_ms: Arc::new(|| NOW_MS),
+            wall_ms: Arc::new(move || now_ms.load(Ordering::Relaxed)),
             random: Arc::new(|| [1; 16]),
             on_failure: Arc::new(|reason| panic!("the engine failed: {reason}")),
         };
@@ -293,4 +294,36 @@ async fn a_machine_that_starts_a_year_ahead_deletes_nothing_by_age() {
     running.look().await;
     assert_eq!(running.bounds("t"), Bounds { start: 1, end: 1 });
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_machine_that_starts_a_year_ahead_takes_no_retry_for_news() {
+    const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
+    let machine = Machine::new();
+    let running = machine.start().await;
+    running.create("t", &[("retention.ms", "-1")]).await;
+    running.create("z", &[("retention.ms", "1000")]).await;
+    let send = async |running: &Running| {
+        let mut builder = Builder::new(Compression::None).producer(7, 0, 0);
+        builder.push(NOW_MS, None, Some(b"once"), &[]);
+        let batch = Batch::validate(builder.build().into_bytes()).unwrap();
+        let appended = running.broker.append(&running.topic("t"), 0, batch).unwrap();
+        appended.commit.await.unwrap();
+        appended.duplicate
+    };
+    assert!(!send(&running).await);
+    running.append_segment("t", [0, 0, 0]).await;
+    // The time is noted before the first topic is looked at.
+    running.look().await;
+    running.stop().await;
+
+    machine.sleep_until(YEAR_MS);
+    for _ in 0..2 {
+        let running = machine.start().await;
+        running.look().await;
+        // Whoever is idle for long goes when something is sealed.
+        running.append_segment("t", [0, 0, 0]).await;
+        assert!(send(&running).await);
+        running.stop().await;
+    }
 }

@@ -35,6 +35,13 @@ struct Sealed {
     segment: SegmentId,
 }
 
+/// A producer that was forgotten, with all that it had appended up to an offset.
+pub(crate) struct Expired {
+    pub(crate) log: LogId,
+    pub(crate) producer_id: i64,
+    pub(crate) last_offset: i64,
+}
+
 impl Carried {
     pub(crate) fn new(producers: SealedProducers, losses: Losses) -> Carried {
         Carried { producers, losses }
@@ -93,11 +100,18 @@ impl SealedProducers {
     }
 
     /// Forgets producers that have not appended since `horizon_ms`.
-    pub(crate) fn expire(&mut self, horizon_ms: i64) {
-        self.0.retain(|_, sealed| {
-            sealed.producers.expire(horizon_ms);
+    pub(crate) fn expire(&mut self, horizon_ms: i64) -> Vec<Expired> {
+        let mut all = Vec::new();
+        self.0.retain(|log, sealed| {
+            let expired = sealed.producers.expire(horizon_ms).into_iter();
+            all.extend(expired.map(|(producer_id, last_offset)| Expired {
+                log: *log,
+                producer_id,
+                last_offset,
+            }));
             !sealed.producers.is_empty()
         });
+        all
     }
 
     /// Forgets logs that are gone.

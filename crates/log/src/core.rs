@@ -39,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) environment: Environment,
     pub(crate) counters: Counters,
     pub(crate) next_log: AtomicU64,
+    /// What the time is believed to be, in milliseconds since 1970; 0 before anyone has said so.
+    pub(crate) known_ms: AtomicU64,
     pub(crate) sequencer: Mutex<Sequencer>,
     /// Something gathered, a lane became free, or the end was asked for; goes with the sequencer.
     pub(crate) work: Condvar,
@@ -203,6 +205,18 @@ impl Core {
 
     pub(crate) fn now_ms(&self) -> i64 {
         (self.environment.wall_ms)()
+    }
+
+    /// What the time is believed to be. `None` before anyone has said so.
+    pub(crate) fn known_ms(&self) -> Option<i64> {
+        let known_ms = self.known_ms.load(Ordering::Relaxed);
+        i64::try_from(known_ms).ok().filter(|known_ms| *known_ms > 0)
+    }
+
+    /// When a batch that is sealed now was appended, for the expiry of its producer: a clock that is behind would have it
+    /// forgotten too early.
+    pub(crate) fn appended_ms(&self) -> i64 {
+        self.now_ms().max(self.known_ms().unwrap_or(0))
     }
 
     /// Publishes a block as soon as all before it are, and wakes who waits for them.

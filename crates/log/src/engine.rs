@@ -275,6 +275,13 @@ impl Engine {
         Ok(appended.commit)
     }
 
+    /// Says what the time is believed to be, in milliseconds since 1970, whatever the wall clock says. By this time producers
+    /// expire, and before it was said none does.
+    pub fn tell_time(&self, known_ms: i64) {
+        let known_ms = u64::try_from(known_ms).unwrap_or(0);
+        self.core.known_ms.store(known_ms, Ordering::Relaxed);
+    }
+
     /// Rewrites what segments hold of a log, so that only what is to be kept stays; offsets stay as they are. What the WAL
     /// holds of it is sealed first where it is to be compacted. Requests are done one after the other.
     pub async fn rewrite(&self, log: LogId, keep: Keep) -> Result<Rewritten, RewriteError> {
@@ -370,6 +377,7 @@ fn new_core(
         environment,
         counters: Counters::default(),
         next_log: AtomicU64::new(next_log),
+        known_ms: AtomicU64::new(0),
         sequencer: Mutex::new(sequencer),
         work: Condvar::new(),
         views: RwLock::new(views),

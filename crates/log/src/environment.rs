@@ -53,7 +53,8 @@ pub struct Options {
     pub merge_segments: usize,
     /// Bytes of committed blocks that are kept in memory for readers of the tail.
     pub cache_bytes: usize,
-    /// An idle producer is forgotten after this time, in milliseconds.
+    /// A producer that is idle is forgotten after this time, in milliseconds, as
+    /// [`Engine::tell_time`](crate::Engine::tell_time) tells it.
     pub producer_expiry_ms: i64,
     /// Bytes that producers leave free on the disk, so that sealing and reclaiming go on when they are refused. Absent:
     /// twice a segment and a WAL file. 0 is for an engine that only looks.

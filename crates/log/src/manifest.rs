@@ -14,6 +14,9 @@ use crate::segment::{self, Extent, Footer, Segment, SegmentId, Source};
 use crate::stored::StoredBlock;
 use std::sync::Arc;
 
+/// Producers that are forgotten before appends have their turn.
+const EXPIRED_PER_LOCK: usize = 1024;
+
 pub(crate) struct Manifest {
     checkpointer: Checkpointer,
     pub(crate) carried: Carried,
@@ -80,12 +83,20 @@ impl Manifest {
         dead
     }
 
+    /// Forgets producers that were idle for too long, once the time is known, and those of logs that are gone.
     pub(crate) fn expire_producers(&mut self, core: &Core) {
-        let horizon_ms = core.now_ms() - core.options.producer_expiry_ms;
-        let views = read(&core.views);
         let producers = &mut self.carried.producers;
-        producers.forget_logs(|log| views.contains_key(&log));
-        producers.expire(horizon_ms);
+        {
+            let views = read(&core.views);
+            producers.forget_logs(|log| views.contains_key(&log));
+        }
+        let Some(known_ms) = core.known_ms() else {
+            return;
+        };
+        let horizon_ms = known_ms.saturating_sub(core.options.producer_expiry_ms);
+        for expired in producers.expire(horizon_ms).chunks(EXPIRED_PER_LOCK) {
+            lock(&core.sequencer).forget_producers(expired);
+        }
     }
 
     /// Removes the segments that nobody needs any more.

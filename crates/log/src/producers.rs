@@ -156,10 +156,26 @@ impl Producers {
         window.last_timestamp = window.last_timestamp.max(now_ms);
     }
 
-    /// Forgets producers that have not appended since `horizon_ms`.
-    pub(crate) fn expire(&mut self, horizon_ms: i64) {
+    /// Forgets producers that have not appended since `horizon_ms`. Gives their ids, and where their last batches lie.
+    pub(crate) fn expire(&mut self, horizon_ms: i64) -> Vec<(i64, i64)> {
+        let Some(windows) = &mut self.windows else {
+            return Vec::new();
+        };
+        let is_idle = |_: &i64, window: &mut Box<Window>| window.last_timestamp < horizon_ms;
+        let idle = windows.0.extract_if(is_idle);
+        let idle = idle.map(|(producer_id, window)| (producer_id, window.last_offset()));
+        let idle = idle.collect();
+        self.windows.take_if(|windows| windows.0.is_empty());
+        idle
+    }
+
+    /// Forgets a producer, unless it has appended behind that offset.
+    pub(crate) fn forget(&mut self, producer_id: i64, last_offset: i64) {
         if let Some(windows) = &mut self.windows {
-            windows.0.retain(|_, window| window.last_timestamp >= horizon_ms);
+            let window = windows.0.get(&producer_id);
+            if window.is_some_and(|window| window.last_offset() <= last_offset) {
+                windows.0.remove(&producer_id);
+            }
             self.windows.take_if(|windows| windows.0.is_empty());
         }
     }
@@ -224,6 +240,12 @@ impl Producers {
         }
         let windows = (!windows.is_empty()).then(|| Box::new(Windows(windows)));
         reader.bytes.is_empty().then_some(Producers { windows })
+    }
+}
+
+impl Window {
+    fn last_offset(&self) -> i64 {
+        self.batches.last().map_or(i64::MIN, |batch| batch.base_offset)
     }
 }
 

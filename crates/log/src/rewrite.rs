@@ -121,6 +121,7 @@ pub(crate) fn seal(
         return Ok(None);
     }
     let disk = core.disk();
+    let appended_ms = core.appended_ms();
     let mut writer = create(disk, id)?;
     let kept = pieces.iter().filter(|piece| !piece.is_trimmed);
     writer.reserve(kept.map(|piece| u64::from(piece.entry.length)).sum())?;
@@ -132,7 +133,7 @@ pub(crate) fn seal(
                 losses.holes.extend(quarantine(core, piece)?);
                 continue;
             };
-            if producers.note(batches, log, core.now_ms()) {
+            if producers.note(batches, log, appended_ms) {
                 changed.insert(log);
             }
             if !piece.is_trimmed {

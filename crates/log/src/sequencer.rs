@@ -12,6 +12,7 @@ use firth_batch::{Header, assign};
 use smallvec::SmallVec;
 
 use crate::block::{self, Item};
+use crate::carried::Expired;
 use crate::commit::{Commit, Fate};
 use crate::frame::{Append, AppendError, Appended, Bounds, Change, Frame, Kind, LogId, Placed, Repetition};
 use crate::ids::IdMap;
@@ -378,6 +379,15 @@ impl Sequencer {
             log_start: head.start,
             timestamp: original.timestamp,
             duplicate: true,
+        }
+    }
+
+    /// Forgets producers that have not gone on since.
+    pub(crate) fn forget_producers(&mut self, expired: &[Expired]) {
+        for producer in expired {
+            if let Some(head) = self.heads.get_mut(&producer.log) {
+                head.producers.forget(producer.producer_id, producer.last_offset);
+            }
         }
     }
 

@@ -218,13 +218,26 @@ fn idle_producers_are_forgotten() {
     let mut producers = Producers::default();
     producers.observe(&header(1, 0, 0, 1), 0, 100);
     producers.observe(&header(2, 0, 0, 1), 1, 200);
-    producers.expire(150);
+    assert_eq!(producers.expire(150), [(1, 0)]);
     assert_eq!(verdict(producers.check(&header(1, 0, 70, 1))), Verdict::Next);
     assert_eq!(
         verdict(producers.check(&header(2, 0, 70, 1))),
         Verdict::OutOfOrder { expected: 1 }
     );
-    producers.expire(201);
+    assert_eq!(producers.expire(201), [(2, 1)]);
+    assert!(producers.is_empty());
+    assert_eq!(producers.expire(201), []);
+}
+
+#[test]
+fn a_producer_that_went_on_is_not_forgotten() {
+    let mut producers = Producers::default();
+    producers.observe(&header(1, 0, 0, 1), 10, 100);
+    producers.observe(&header(1, 0, 1, 1), 11, 100);
+    producers.forget(1, 10);
+    producers.forget(2, 99);
+    assert!(!producers.is_empty());
+    producers.forget(1, 11);
     assert!(producers.is_empty());
 }
 
