@@ -29,15 +29,10 @@ impl Blocks {
 
     /// Adds a block, and gives up the memory of old ones beyond `bytes_max`. Returns what is now gone from memory and
     /// is in segments.
-    pub(crate) fn push(
-        &mut self,
-        block: Arc<StoredBlock>,
-        buffered: usize,
-        bytes_max: usize,
-    ) -> Vec<Arc<StoredBlock>> {
+    pub(crate) fn push(&mut self, block: Arc<StoredBlock>, bytes_max: usize) -> Vec<Arc<StoredBlock>> {
         self.unsealed_bytes += block.payload_bytes;
         self.unsealed_entries += block.entries.len();
-        self.buffered_bytes += buffered;
+        self.buffered_bytes += block.buffer_bytes;
         self.unsealed.push_back(block);
         let mut gone = Vec::new();
         while self.buffered_bytes > bytes_max {

@@ -102,7 +102,6 @@ pub(crate) struct Publisher {
 /// A block that is durable by itself, and visible when all before it are.
 pub(crate) struct Written {
     pub(crate) block: Arc<StoredBlock>,
-    pub(crate) buffered_bytes: usize,
     pub(crate) records: Vec<Record>,
     pub(crate) fate: Arc<Fate>,
 }
@@ -294,11 +293,7 @@ impl Core {
     fn keep(&self, disk: &Disk, written: &Written) {
         let gone = {
             let mut blocks = lock(&disk.blocks);
-            let gone = blocks.push(
-                written.block.clone(),
-                written.buffered_bytes,
-                self.options.cache_bytes,
-            );
+            let gone = blocks.push(written.block.clone(), self.options.cache_bytes);
             Counters::set(&self.counters.unsealed_bytes, blocks.unsealed_bytes());
             Counters::set(&self.counters.cached_bytes, blocks.buffered_bytes() as u64);
             gone

@@ -133,13 +133,12 @@ fn write(core: &Core, disk: &Disk, lane: usize, gathering: Gathering, place: Pla
     let block = if entries.is_empty() {
         StoredBlock::empty(lsn)
     } else {
-        StoredBlock::on_disk(lsn, entries, place, Some(buffer.freeze()))
+        StoredBlock::on_disk(lsn, entries, place, Some(buffer))
     };
     core.publish(
         disk,
         Written {
             block: Arc::new(block),
-            buffered_bytes: written_bytes,
             records,
             fate,
         },

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::block::Entry;
 use crate::file::Storage;
+use crate::file::aligned::AlignedBuffer;
 use crate::lock::lock;
 use crate::quarantine;
 use crate::sync::Mutex;
@@ -16,6 +17,8 @@ pub(crate) struct StoredBlock {
     pub(crate) lsn: u64,
     pub(crate) entries: Box<[Entry]>,
     pub(crate) payload_bytes: u64,
+    /// What the buffer takes of memory, while it is held.
+    pub(crate) buffer_bytes: usize,
     held: Mutex<Held>,
 }
 
@@ -34,7 +37,7 @@ pub(crate) struct Place {
 
 /// Where a slice of a block can be had from.
 pub(crate) enum Slice {
-    /// The slice, and the length of the buffer that it keeps in memory.
+    /// The slice, and what the buffer that it keeps takes of memory.
     Memory(Bytes, usize),
     Wal(Place),
     /// The block is sealed and evicted: a segment has it.
@@ -50,16 +53,23 @@ pub(crate) enum Loaded {
 }
 
 impl StoredBlock {
-    pub(crate) fn on_disk(lsn: u64, entries: Vec<Entry>, place: Place, buffer: Option<Bytes>) -> StoredBlock {
+    pub(crate) fn on_disk(
+        lsn: u64,
+        entries: Vec<Entry>,
+        place: Place,
+        buffer: Option<AlignedBuffer>,
+    ) -> StoredBlock {
         let payload_bytes = entries.iter().map(|entry| u64::from(entry.length)).sum();
+        let buffer_bytes = buffer.as_ref().map_or(0, AlignedBuffer::storage_bytes);
         let held = Mutex::new(Held {
             place: Some(place),
-            buffer,
+            buffer: buffer.map(AlignedBuffer::freeze),
         });
         StoredBlock {
             lsn,
             entries: entries.into(),
             payload_bytes,
+            buffer_bytes,
             held,
         }
     }
@@ -70,6 +80,7 @@ impl StoredBlock {
             lsn,
             entries: Box::default(),
             payload_bytes: 0,
+            buffer_bytes: 0,
             held: Mutex::default(),
         }
     }
@@ -77,6 +88,7 @@ impl StoredBlock {
     /// One batch of a memory log.
     pub(crate) fn in_memory(batch: Bytes) -> StoredBlock {
         let payload_bytes = batch.len() as u64;
+        let buffer_bytes = batch.len();
         let held = Mutex::new(Held {
             place: None,
             buffer: Some(batch),
@@ -85,6 +97,7 @@ impl StoredBlock {
             lsn: 0,
             entries: Box::default(),
             payload_bytes,
+            buffer_bytes,
             held,
         }
     }
@@ -93,7 +106,9 @@ impl StoredBlock {
         let held = lock(&self.held);
         let start = position as usize;
         match (&held.buffer, &held.place) {
-            (Some(buffer), _) => Slice::Memory(buffer.slice(start..start + length as usize), buffer.len()),
+            (Some(buffer), _) => {
+                Slice::Memory(buffer.slice(start..start + length as usize), self.buffer_bytes)
+            }
             (None, Some(place)) => Slice::Wal(place.clone()),
             (None, None) => Slice::Gone,
         }
@@ -129,7 +144,7 @@ impl StoredBlock {
 
     /// Gives the memory back, and says how much it was.
     pub(crate) fn forget_buffer(&self) -> usize {
-        lock(&self.held).buffer.take().map_or(0, |buffer| buffer.len())
+        lock(&self.held).buffer.take().map_or(0, |_| self.buffer_bytes)
     }
 
     pub(crate) fn forget_place(&self) {

@@ -25,7 +25,7 @@ pub struct AlignedBuffer {
 }
 
 impl AlignedBuffer {
-    /// A buffer outside any pool. The capacity is rounded up to a power of two of at least [`ALIGNMENT`].
+    /// A buffer outside any pool. The capacity is rounded up as a pool rounds it.
     pub fn with_capacity(capacity: usize) -> AlignedBuffer {
         AlignedBuffer::over(vec![0; storage_len(capacity)], None)
     }
@@ -51,6 +51,11 @@ impl AlignedBuffer {
     /// Bytes that fit without a new allocation.
     pub fn capacity(&self) -> usize {
         self.storage.len().saturating_sub(ALIGNMENT)
+    }
+
+    /// The memory that it takes, whatever is in it.
+    pub fn storage_bytes(&self) -> usize {
+        self.storage.len()
     }
 
     pub fn as_slice(&self) -> &[u8] {
@@ -81,7 +86,7 @@ impl AlignedBuffer {
         self.len = len;
     }
 
-    /// Makes room for `additional` bytes. Capacities are powers of two, so growing by little is amortised.
+    /// Makes room for `additional` bytes. Capacities grow by an eighth at least, so growing by little is amortised.
     pub fn reserve(&mut self, additional: usize) {
         let needed = self.len + additional;
         if needed <= self.capacity() {
@@ -235,8 +240,13 @@ impl Idle {
     }
 }
 
+/// Room for the capacity, rounded up to one of four sizes between two powers of two, and for an aligned start. With fewer
+/// sizes much of a buffer that is kept for its content would be empty, with more a pool would seldom have the one that is
+/// asked for.
 fn storage_len(capacity: usize) -> usize {
-    capacity.max(ALIGNMENT).next_power_of_two() + ALIGNMENT
+    let capacity = capacity.max(ALIGNMENT);
+    let step = (capacity.next_power_of_two() / 8).max(ALIGNMENT);
+    capacity.next_multiple_of(step) + ALIGNMENT
 }
 
 #[cfg(test)]
