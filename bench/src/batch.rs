@@ -5,7 +5,8 @@
 //!  0 base_offset i64        8 batch_length i32      12 leader_epoch i32      16 magic i8 = 2       17 crc u32 (of 21..)
 //! 21 attributes i16        23 last_offset_delta i32 27 base_timestamp i64    35 max_timestamp i64  43 producer_id i64
 //! 51 producer_epoch i16    53 base_sequence i32     57 records_count i32     61 records
-//! record: length varint | attributes i8 | timestamp_delta varint | offset_delta varint | key varint = -1 | value | headers varint
+//! record: length varint | attributes i8 | timestamp_delta varint | offset_delta varint | key | value | headers varint
+//! key, value: length varint, -1 for null | bytes
 //! ```
 
 use anyhow::{Context, Result, ensure};
@@ -17,6 +18,8 @@ pub(crate) const HEAD_BYTES: usize = 61;
 const LENGTH_PREFIX_BYTES: usize = 12;
 const CRC_AT: usize = 17;
 const CRC_FROM: usize = 21;
+const BASE_TIMESTAMP_AT: usize = 27;
+const MAX_TIMESTAMP_AT: usize = 35;
 
 /// One batch of equal records with a payload that does not compress.
 #[derive(Debug, Clone)]
@@ -31,17 +34,49 @@ impl Batch {
     /// As many records of `record_bytes` as fit into `batch_bytes`, but at least one.
     pub(crate) fn filled(record_bytes: usize, batch_bytes: usize, timestamp_ms: i64) -> Self {
         let value = incompressible(record_bytes);
+        let records = std::iter::repeat((None, Some(&value[..])));
+        Self::of(records, batch_bytes, timestamp_ms)
+    }
+
+    /// As many of these keys as fit into `batch_bytes`, but at least one; those that are kept have a value of
+    /// `record_bytes`, the others none, which deletes them.
+    pub(crate) fn keyed(
+        keys: impl Iterator<Item = (u64, bool)>,
+        record_bytes: usize,
+        batch_bytes: usize,
+        timestamp_ms: i64,
+    ) -> Self {
+        let value = incompressible(record_bytes);
+        let keys: Vec<([u8; 8], bool)> = keys
+            .take(batch_bytes / record_bytes.max(1) + 1)
+            .map(|(key, is_kept)| (key.to_be_bytes(), is_kept))
+            .collect();
+        let records = keys
+            .iter()
+            .map(|(key, is_kept)| (Some(&key[..]), is_kept.then_some(&value[..])));
+        Self::of(records, batch_bytes, timestamp_ms)
+    }
+
+    /// The first of these keys and values, which are more than fit.
+    fn of<'a>(
+        pairs: impl Iterator<Item = (Option<&'a [u8]>, Option<&'a [u8]>)>,
+        batch_bytes: usize,
+        timestamp_ms: i64,
+    ) -> Self {
         let mut records = Vec::new();
         let mut count = 0;
+        let mut payload_bytes = 0;
         let mut last_value_at = 0;
-        loop {
-            let record = record(count, &value);
+        for (key, value) in pairs {
+            let record = record(count, key, value);
             if count > 0 && HEAD_BYTES + records.len() + record.len() > batch_bytes {
                 break;
             }
             records.extend_from_slice(&record);
+            let value_bytes = value.map_or(0, <[u8]>::len);
+            payload_bytes += value_bytes as u64;
             // The header count, one byte of zero, is behind the value.
-            last_value_at = HEAD_BYTES + records.len() - 1 - value.len();
+            last_value_at = HEAD_BYTES + records.len() - 1 - value_bytes;
             count += 1;
         }
         let mut head = Encoder::default();
@@ -63,11 +98,19 @@ impl Batch {
         let mut batch = Self {
             bytes,
             records: count as u64,
-            payload_bytes: count as u64 * record_bytes as u64,
+            payload_bytes,
             last_value_at,
         };
         batch.seal();
         batch
+    }
+
+    /// Gives all records another time, for which retention takes them.
+    pub(crate) fn date(&mut self, timestamp_ms: i64) {
+        let timestamp = timestamp_ms.to_be_bytes();
+        self.bytes[BASE_TIMESTAMP_AT..BASE_TIMESTAMP_AT + 8].copy_from_slice(&timestamp);
+        self.bytes[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&timestamp);
+        self.seal();
     }
 
     /// Puts `stamp` into the first 8 bytes of the last record's value.
@@ -92,15 +135,16 @@ impl Batch {
     }
 }
 
-fn record(offset_delta: i32, value: &[u8]) -> Vec<u8> {
+fn record(offset_delta: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> Vec<u8> {
     let mut body = Encoder::default();
-    body.u8(0)
-        .varint(0)
-        .varint(offset_delta)
-        .varint(-1)
-        .varint(value.len() as i32)
-        .raw(value)
-        .varint(0);
+    body.u8(0).varint(0).varint(offset_delta);
+    for bytes in [key, value] {
+        match bytes {
+            Some(bytes) => body.varint(bytes.len() as i32).raw(bytes),
+            None => body.varint(-1),
+        };
+    }
+    body.varint(0);
     let body = body.into_bytes();
     let mut record = Encoder::default();
     record.varint(body.len() as i32).raw(&body);
@@ -202,6 +246,18 @@ mod tests {
         batch.stamp(0x0102_0304_0506_0708);
         Head::parse(&batch.bytes).unwrap().check_crc().unwrap();
         assert_eq!(batch.stamp_of(&batch.bytes).unwrap(), 0x0102_0304_0506_0708);
+    }
+
+    #[test]
+    fn keyed_batches_carry_their_keys_and_another_time_keeps_the_crc_right() {
+        let mut batch = Batch::keyed((40..).map(|key| (key, key != 42)), 100, 400, 0);
+        assert_eq!((batch.records, batch.payload_bytes), (3, 200));
+        let key = 41_u64.to_be_bytes();
+        assert!(batch.bytes.windows(8).any(|bytes| bytes == key));
+        batch.date(1_700_000_000_000);
+        let head = Head::parse(&batch.bytes).unwrap();
+        head.check_crc().unwrap();
+        assert_eq!(head.records, 3);
     }
 
     #[test]

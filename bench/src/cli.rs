@@ -19,6 +19,7 @@ use crate::{
     produce::{self, Load, Until},
     protocol::FetchLimits,
     recycled::Durability,
+    steady::{self, Steadiness},
 };
 
 #[derive(Debug, Parser)]
@@ -50,6 +51,8 @@ enum Command {
     Idle(Idle),
     /// Run the scenarios on the ideal server and on a broker in turn, and print the table of figures.
     Compare(Compare),
+    /// Load a broker evenly for a long time, and draw what must stay as it is.
+    Steady(Steady),
 }
 
 /// The server under load.
@@ -115,6 +118,9 @@ struct Produce {
     batch_bytes: usize,
     #[arg(long, default_value_t = -1, allow_hyphen_values = true)]
     acks: i16,
+    /// Records have keys, so many different ones in each partition, in turn.
+    #[arg(long)]
+    keys: Option<u64>,
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
     /// End after this much payload instead of after a time.
@@ -203,6 +209,9 @@ struct Compare {
     /// The broker's binary; without one only the floor is measured.
     #[arg(long)]
     broker: Option<PathBuf>,
+    /// Another build of the broker, for scenarios that compare two.
+    #[arg(long)]
+    baseline: Option<PathBuf>,
     /// Where data is put, on the disk that is meant.
     #[arg(long, default_value = ".")]
     dir: PathBuf,
@@ -220,6 +229,32 @@ struct Compare {
     restart_mib: u64,
 }
 
+#[derive(Debug, Args)]
+struct Steady {
+    /// The broker's binary.
+    #[arg(long)]
+    broker: PathBuf,
+    /// Where data is put, on the disk that is meant.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    #[arg(long, default_value_t = 3600.0)]
+    seconds: f64,
+    /// All topics together.
+    #[arg(long, default_value_t = 12.0)]
+    mb_per_s: f64,
+    #[arg(long, default_value_t = 256, value_name = "MIB")]
+    wal_limit_mib: u64,
+    /// Seconds between two samples.
+    #[arg(long, default_value_t = 5.0)]
+    every: f64,
+    /// The samples.
+    #[arg(long, default_value = "steady.csv")]
+    csv: PathBuf,
+    /// The plot of them.
+    #[arg(long, default_value = "steady.svg")]
+    svg: PathBuf,
+}
+
 fn topic_config(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("a configuration is NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -234,6 +269,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Consume(args) => consume::run(&args.reading()?)?.report(),
         Command::Latency(args) => latency::run(&args.pacing()?, timestamp_ms())?.report(),
         Command::Flush(args) => flush::run(&args.flushing())?.report(),
+        Command::Steady(args) => steady::run(&args.steadiness())?,
         Command::Idle(args) => idle::run(&args.idling()?)?.report(),
     };
     report.print(cli.json);
@@ -269,6 +305,7 @@ impl Produce {
             record_bytes: self.record_bytes,
             batch_bytes: self.batch_bytes,
             acks: self.acks,
+            keys: self.keys,
             warmup_bytes: self.warmup_bytes,
             until: match self.total_bytes {
                 Some(bytes) => Until::PayloadBytes(bytes),
@@ -344,6 +381,7 @@ impl Compare {
     fn comparison(self) -> Comparison {
         Comparison {
             broker: self.broker,
+            baseline: self.baseline,
             dir: self.dir,
             rounds: self.rounds,
             only: self.only,
@@ -355,8 +393,23 @@ impl Compare {
     }
 }
 
+impl Steady {
+    fn steadiness(self) -> Steadiness {
+        Steadiness {
+            broker: self.broker,
+            dir: self.dir,
+            duration: Duration::from_secs_f64(self.seconds),
+            bytes_per_s: (self.mb_per_s * 1e6) as u64,
+            wal_limit_bytes: self.wal_limit_mib << 20,
+            every: Duration::from_secs_f64(self.every),
+            csv: self.csv,
+            svg: self.svg,
+        }
+    }
+}
+
 /// Records carry the time of the run, so that no retention takes them for old ones.
-fn timestamp_ms() -> i64 {
+pub(crate) fn timestamp_ms() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since_epoch.as_millis() as i64
 }

@@ -3,7 +3,7 @@
 
 mod figure;
 mod scenario;
-mod server;
+pub(crate) mod server;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,8 @@ use crate::{recycled::Durability, report::Report};
 pub(crate) struct Comparison {
     /// Without a broker only the floor is measured.
     pub(crate) broker: Option<PathBuf>,
+    /// Another build of the broker, for scenarios that compare two of them.
+    pub(crate) baseline: Option<PathBuf>,
     /// Where data goes; it must be on the disk that is meant.
     pub(crate) dir: PathBuf,
     pub(crate) rounds: usize,
@@ -35,7 +37,7 @@ impl Comparison {
     fn start_broker(&self, dir: &Path, durability: Durability) -> Result<Option<Server>> {
         let broker = self.broker.as_ref();
         broker
-            .map(|binary| Server::broker(binary, &dir.join("data"), durability, self.wal_limit_bytes))
+            .map(|binary| Server::broker(binary, &dir.join("data"), durability, self.wal_limit_bytes, &[]))
             .transpose()
     }
 }
@@ -71,12 +73,12 @@ pub(crate) fn run(comparison: &Comparison, json: bool) -> Result<()> {
 /// All rounds of a scenario; each figure keeps its samples and shows their median.
 fn rounds(comparison: &Comparison, scenario: &Scenario) -> Result<Vec<Figure>> {
     let mut figures: Vec<Figure> = Vec::new();
-    for _ in 0..comparison.rounds {
+    for round in 0..comparison.rounds {
         // Each round has a directory of its own, which goes when the round ends.
         let dir = tempfile::Builder::new()
             .prefix("firth-bench-")
             .tempdir_in(&comparison.dir)?;
-        for sample in scenario.run(comparison, dir.path())? {
+        for sample in scenario.run(comparison, dir.path(), round)? {
             match figures.iter_mut().find(|figure| figure.is_like(&sample)) {
                 Some(figure) => figure.merge(sample),
                 None => figures.push(sample),

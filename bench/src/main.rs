@@ -22,6 +22,7 @@ mod produce;
 mod protocol;
 mod recycled;
 mod report;
+mod steady;
 mod wire;
 
 fn main() -> anyhow::Result<()> {

@@ -74,6 +74,18 @@ impl Memory {
     }
 }
 
+/// File descriptors that the process has open.
+pub(crate) fn open_files(pid: u32) -> Result<u64> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64)
+}
+
+/// Of the whole machine, over the last minute.
+pub(crate) fn load_average() -> Result<f64> {
+    let text = read("/proc/loadavg")?;
+    let first = text.split_whitespace().next().context("/proc/loadavg is empty")?;
+    Ok(first.parse()?)
+}
+
 /// All disks of the machine together: another process that writes in the same seconds is counted too.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Disks {
@@ -145,6 +157,8 @@ mod tests {
         let after = Usage::own().unwrap().since(before);
         assert!(after.cpu_s() >= 0.0);
         let memory = Memory::of(std::process::id()).unwrap();
+        assert!(open_files(std::process::id()).unwrap() >= 3);
+        assert!(load_average().unwrap() >= 0.0);
         assert!(memory.resident_bytes > 0 && memory.resident_bytes <= memory.resident_peak_bytes);
     }
 }

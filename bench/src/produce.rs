@@ -1,7 +1,7 @@
 //! `bench produce`: one thread keeps `connections` × `depth` Produce requests in flight and checks every reply.
 //!
 //! The story of a request: [`Plan`] encodes, once, the part of it that differs between partitions; a [`Link`] hands many of them
-//! to the kernel in one vectored write, each followed by the one batch that all requests share; the reply frees the slot that the
+//! to the kernel in one vectored write, each followed by the one batch that all requests share (or one of few, where they have keys); the reply frees the slot that the
 //! next request takes. So the driver's cost per request is a few `iovec`s and a comparison, and the batch stays in its cache.
 
 mod link;
@@ -42,6 +42,8 @@ pub(crate) struct Load {
     pub(crate) record_bytes: usize,
     pub(crate) batch_bytes: usize,
     pub(crate) acks: i16,
+    /// Without a number records have no keys and all batches are the same one.
+    pub(crate) keys: Option<u64>,
     /// Payload that is written before anything is measured.
     pub(crate) warmup_bytes: u64,
     pub(crate) until: Until,
@@ -104,16 +106,32 @@ pub(crate) fn run(load: &Load, timestamp_ms: i64) -> Result<Outcome> {
     let mut control = Connection::open(load.bootstrap)?;
     control.api_versions()?;
     control.create_topic(&load.topic, load.partitions, &load.topic_configs)?;
-    let batch = Batch::filled(load.record_bytes, load.batch_bytes, timestamp_ms);
+    let batches = batches(load, timestamp_ms);
     let plan = Plan {
         topic: &load.topic,
         acks: load.acks,
         depth: load.depth,
-        batch: &batch,
+        batches: &batches,
     };
     let mut driver = Driver::connect(load, &plan)?;
     driver.warm_up(load.warmup_bytes)?;
     driver.measure(load)
+}
+
+/// Each key once, or one batch without keys.
+fn batches(load: &Load, timestamp_ms: i64) -> Vec<Batch> {
+    let Some(keys) = load.keys else {
+        return vec![Batch::filled(load.record_bytes, load.batch_bytes, timestamp_ms)];
+    };
+    let mut batches: Vec<Batch> = Vec::new();
+    let mut key = 0;
+    while key < keys {
+        let next = (key..).map(|key| (key % keys, true));
+        let batch = Batch::keyed(next, load.record_bytes, load.batch_bytes, timestamp_ms);
+        key += batch.records;
+        batches.push(batch);
+    }
+    batches
 }
 
 struct Driver<'a> {
@@ -157,7 +175,7 @@ impl<'a> Driver<'a> {
                 plan.ring(index, load.connections, load.partitions),
             ));
         }
-        let records_per_request = plan.batch.records as f64;
+        let records_per_request = plan.batch().records as f64;
         Ok(Self {
             epoll,
             events: Vec::with_capacity(load.connections.clamp(1, 256)),
@@ -181,7 +199,7 @@ impl<'a> Driver<'a> {
     }
 
     fn warm_up(&mut self, warmup_bytes: u64) -> Result<()> {
-        let requests = warmup_bytes.div_ceil(self.plan.batch.payload_bytes);
+        let requests = warmup_bytes.div_ceil(self.plan.batch().payload_bytes);
         self.start_links()?;
         while self.acked < requests {
             self.turn()?;
@@ -202,7 +220,7 @@ impl<'a> Driver<'a> {
                 }
             }
             Until::PayloadBytes(bytes) => {
-                let requests = bytes.div_ceil(self.plan.batch.payload_bytes);
+                let requests = bytes.div_ceil(self.plan.batch().payload_bytes);
                 let sent: u64 = self.links.iter().map(Link::unanswered).sum();
                 self.allowed = requests.saturating_sub(sent);
                 while self.acked - acked_before < requests {
@@ -220,8 +238,8 @@ impl<'a> Driver<'a> {
             _ => None,
         };
         let outcome = Outcome {
-            records: requests * self.plan.batch.records,
-            payload_bytes: requests * self.plan.batch.payload_bytes,
+            records: requests * self.plan.batch().records,
+            payload_bytes: requests * self.plan.batch().payload_bytes,
             requests,
             seconds,
             latency: self.latency.clone(),

@@ -133,14 +133,22 @@ pub(crate) struct Fetched<'a> {
 pub(crate) fn fetched<'a>(
     frame: &'a [u8],
     correlation_id: i32,
-    mut each: impl FnMut(Fetched<'a>) -> Result<()>,
+    each: impl FnMut(Fetched<'a>) -> Result<()>,
 ) -> Result<()> {
-    let mut decoder = Decoder::new(frame);
-    let answered = decoder.i32()?;
+    let answered = Decoder::new(frame).i32()?;
     ensure!(
         answered == correlation_id,
         "fetch {correlation_id} was answered as {answered}"
     );
+    fetched_body(frame.get(4..).unwrap_or_default(), each)
+}
+
+/// The same behind the correlation id.
+pub(crate) fn fetched_body<'a>(
+    body: &'a [u8],
+    mut each: impl FnMut(Fetched<'a>) -> Result<()>,
+) -> Result<()> {
+    let mut decoder = Decoder::new(body);
     decoder.tags()?;
     decoder.i32()?;
     let error_code = decoder.i16()?;

@@ -124,6 +124,30 @@ fn requests_of_every_size_are_answered_in_order() {
 }
 
 #[test]
+fn keyed_batches_take_turns_and_are_all_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let ideal = Ideal::start(dir.path(), "disk");
+    let report = ideal.drive(&[
+        "produce",
+        "--partitions",
+        "3",
+        "--connections",
+        "2",
+        "--depth",
+        "4",
+        "--keys",
+        "1000",
+        "--batch-bytes",
+        "16384",
+        "--total-bytes",
+        "8000000",
+    ]);
+    let payload = report["payload_bytes"].as_u64().unwrap();
+    assert_eq!(report["records"].as_u64().unwrap() * 1024, payload, "{report}");
+    assert!(payload >= 8_000_000, "{report}");
+}
+
+#[test]
 fn a_pace_is_kept_and_every_record_is_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
     let ideal = Ideal::start(dir.path(), "disk");

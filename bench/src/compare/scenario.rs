@@ -5,13 +5,14 @@ mod consume;
 mod footprint;
 mod latency;
 mod load;
+mod rewriting;
 mod scale;
 
 use std::path::Path;
 
 use anyhow::Result;
 
-use self::scale::Population;
+use self::{rewriting::Work, scale::Population};
 use super::{
     Comparison,
     figure::{Figure, Target},
@@ -41,6 +42,13 @@ enum Kind {
         shape: Shape,
         many: i32,
         ratio_min: f64,
+    },
+    /// The same load beside rewriting and without it, on the broker.
+    Rewriting {
+        shape: Shape,
+        work: Work,
+        /// Without one, the replies alone set the pace.
+        records_per_s: Option<f64>,
     },
     Consume {
         shape: Shape,
@@ -78,6 +86,7 @@ enum Extent {
 struct ProduceTargets {
     throughput: Target,
     cpu: Target,
+    p99: Target,
 }
 
 const FLUSHED_1K: Shape = Shape {
@@ -98,6 +107,16 @@ const BATCHES_16K: Shape = Shape {
     depth: 32,
     ..FLUSHED_1K
 };
+const SCATTERED_16K: Shape = Shape {
+    partitions: 1000,
+    ..BATCHES_16K
+};
+const KEYED_16K: Shape = Shape {
+    partitions: 8,
+    ..BATCHES_16K
+};
+/// 40 MB/s.
+const PACED: Option<f64> = Some(39_062.5);
 const SINGLE: Shape = Shape {
     partitions: 32,
     connections: 32,
@@ -108,6 +127,7 @@ const SINGLE: Shape = Shape {
 
 pub(crate) fn all() -> Vec<Scenario> {
     let mut scenarios = throughput();
+    scenarios.extend(rewriting());
     scenarios.extend(others());
     scenarios
 }
@@ -117,7 +137,11 @@ fn scenario(name: &'static str, about: &'static str, kind: Kind) -> Scenario {
 }
 
 fn produce(shape: Shape, extent: Extent, throughput: Target, cpu: Target) -> Kind {
-    let targets = ProduceTargets { throughput, cpu };
+    let targets = ProduceTargets {
+        throughput,
+        cpu,
+        p99: Target::None,
+    };
     Kind::Produce {
         shape,
         extent,
@@ -163,6 +187,36 @@ fn throughput() -> Vec<Scenario> {
     ]
 }
 
+fn rewriting() -> Vec<Scenario> {
+    let kind = |shape, work, records_per_s| Kind::Rewriting {
+        shape,
+        work,
+        records_per_s,
+    };
+    vec![
+        scenario(
+            "merging",
+            "16 KiB batches over 1,000 partitions at full speed; the floor is --baseline, which merges nothing",
+            kind(SCATTERED_16K, Work::Merging, None),
+        ),
+        scenario(
+            "merging-paced",
+            "the same at 40 MB/s",
+            kind(SCATTERED_16K, Work::Merging, PACED),
+        ),
+        scenario(
+            "compacting",
+            "16 KiB batches of keyed records at full speed; the floor is the broker with a topic that is not compacted yet",
+            kind(KEYED_16K, Work::Compacting, None),
+        ),
+        scenario(
+            "compacting-paced",
+            "the same at 40 MB/s",
+            kind(KEYED_16K, Work::Compacting, PACED),
+        ),
+    ]
+}
+
 fn others() -> Vec<Scenario> {
     vec![
         scenario(
@@ -172,6 +226,15 @@ fn others() -> Vec<Scenario> {
                 shape: BATCHES_16K,
                 many: 1000,
                 ratio_min: 0.9,
+            },
+        ),
+        scenario(
+            "partitions-10000",
+            "16 KiB batches over 10,000 partitions; the floor is the broker's own figure for one",
+            Kind::Partitions {
+                shape: BATCHES_16K,
+                many: 10_000,
+                ratio_min: 0.8,
             },
         ),
         scenario(
@@ -220,7 +283,7 @@ fn others() -> Vec<Scenario> {
 
 impl Scenario {
     /// One round, in a directory that is empty.
-    pub(crate) fn run(&self, comparison: &Comparison, dir: &Path) -> Result<Vec<Figure>> {
+    pub(crate) fn run(&self, comparison: &Comparison, dir: &Path, round: usize) -> Result<Vec<Figure>> {
         match &self.kind {
             Kind::Produce {
                 shape,
@@ -232,6 +295,11 @@ impl Scenario {
                 many,
                 ratio_min,
             } => self.partitions(comparison, dir, *shape, *many, *ratio_min),
+            Kind::Rewriting {
+                shape,
+                work,
+                records_per_s,
+            } => self.rewriting(comparison, dir, *shape, *work, *records_per_s, round),
             Kind::Consume { shape } => self.consume(comparison, dir, *shape),
             Kind::Latency => self.latency(comparison, dir),
             Kind::Client => self.client(comparison, dir),

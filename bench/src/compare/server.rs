@@ -42,12 +42,14 @@ impl Server {
         Self::start(command, file)
     }
 
-    /// Settings that have a default in the broker go through its environment, so that a broker without them still starts.
+    /// Settings that have a default in the broker go through its environment, so that a broker without them still starts;
+    /// `others` are names of variables and their values.
     pub(crate) fn broker(
         binary: &Path,
         data: &Path,
         durability: Durability,
         wal_limit_bytes: u64,
+        others: &[(&str, &str)],
     ) -> Result<Self> {
         let mut command = Command::new(binary);
         command
@@ -57,6 +59,7 @@ impl Server {
             .args(["--kafka", "127.0.0.1:0", "--http", "off"]);
         command.env("FIRTH_DURABILITY", durability.name());
         command.env("FIRTH_WAL_LIMIT", wal_limit_bytes.to_string());
+        command.envs(others.iter().copied());
         Self::start(command, data)
     }
 

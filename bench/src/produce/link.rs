@@ -89,7 +89,8 @@ impl Link {
         let mut skip = self.sent_bytes;
         for step in 0..count {
             let request = &self.ring[(self.sending + step) % self.ring.len()];
-            for part in [&request.prefix[..], &plan.batch.bytes, &PRODUCE_TAIL] {
+            let batch = &plan.batches[request.batch];
+            for part in [&request.prefix[..], &batch.bytes, &PRODUCE_TAIL] {
                 if skip < part.len() {
                     slices.push(IoSlice::new(&part[skip..]));
                 }
@@ -111,7 +112,7 @@ impl Link {
                 }
             }
             let prefix_bytes = self.ring[self.sending].prefix.len();
-            let request_bytes = prefix_bytes + plan.batch.bytes.len() + PRODUCE_TAIL.len();
+            let request_bytes = prefix_bytes + plan.batch().bytes.len() + PRODUCE_TAIL.len();
             let step = written.min(request_bytes - self.sent_bytes);
             written -= step;
             self.sent_bytes += step;

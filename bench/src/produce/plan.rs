@@ -8,7 +8,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) acks: i16,
     /// Requests in flight on each connection.
     pub(crate) depth: usize,
-    pub(crate) batch: &'a Batch,
+    /// They take turns; all are of the same shape.
+    pub(crate) batches: &'a [Batch],
 }
 
 /// One connection's requests. A request's correlation id is its index, so the ring is sent again and again as it is.
@@ -23,18 +24,25 @@ pub(crate) struct Ring {
 pub(crate) struct Request {
     pub(crate) prefix: Vec<u8>,
     pub(crate) partition: i32,
+    /// The index of the batch that it carries.
+    pub(crate) batch: usize,
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
+    /// One of them, for what all have in common.
+    pub(crate) fn batch(&self) -> &'a Batch {
+        &self.batches[0]
+    }
+
     /// The requests of connection `index`: every `connections`-th partition, or one if there are fewer partitions than
-    /// connections, repeated until a full pipeline holds no correlation id twice.
+    /// connections, repeated until a full pipeline holds no correlation id twice and each partition takes every batch.
     pub(crate) fn ring(&self, index: usize, connections: usize, partitions: i32) -> Ring {
         let own: Vec<i32> = if (partitions as usize) < connections {
             vec![index as i32 % partitions]
         } else {
             (index as i32..partitions).step_by(connections).collect()
         };
-        let laps = (self.depth + 1).div_ceil(own.len());
+        let laps = (self.depth + 1).div_ceil(own.len()).max(self.batches.len());
         let targets = own.iter().cycle().take(own.len() * laps);
         let requests = targets.enumerate().map(|(id, &partition)| Request {
             prefix: produce_prefix(
@@ -42,9 +50,10 @@ impl Plan<'_> {
                 self.topic,
                 partition,
                 self.acks,
-                self.batch.bytes.len(),
+                self.batch().bytes.len(),
             ),
             partition,
+            batch: id / own.len() % self.batches.len(),
         });
         Ring {
             requests: requests.collect(),
@@ -63,7 +72,7 @@ mod tests {
             topic: "t",
             acks: -1,
             depth: 3,
-            batch: &batch,
+            batches: std::slice::from_ref(&batch),
         };
         let rings = (0..connections).map(|index| plan.ring(index, connections, partitions));
         rings

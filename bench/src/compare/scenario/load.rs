@@ -42,7 +42,7 @@ impl Scenario {
         Ok(self.produce_figures(&floor_outcome, Some(&broker_outcome), targets))
     }
 
-    fn produce_figures(
+    pub(super) fn produce_figures(
         &self,
         floor: &Outcome,
         broker: Option<&Outcome>,
@@ -62,7 +62,7 @@ impl Scenario {
                 targets.cpu,
             ),
             figure("ack p50 us", "ack_p50_us", Target::None),
-            figure("ack p99 us", "ack_p99_us", Target::None),
+            figure("ack p99 us", "ack_p99_us", targets.p99),
             figure("ack p99.9 us", "ack_p99.9_us", Target::None),
             figure("RSS peak MB", "server_rss_peak_mb", Target::None),
             figure("write amplification", "write_amplification", Target::None),
@@ -103,6 +103,7 @@ impl Scenario {
         let targets = ProduceTargets {
             throughput: Target::RatioAtLeast(ratio_min),
             cpu: Target::None,
+            p99: Target::None,
         };
         Ok(self.produce_figures(&floor, Some(&outcome), targets))
     }
@@ -131,7 +132,12 @@ impl Shape {
         warmup_bytes: u64,
         until: Until,
     ) -> Result<Outcome> {
-        let load = Load {
+        let load = self.driver(server, warmup_bytes, until);
+        produce::run(&load, comparison.timestamp_ms)
+    }
+
+    pub(super) fn driver(self, server: &Server, warmup_bytes: u64, until: Until) -> Load {
+        Load {
             bootstrap: server.address,
             topic: TOPIC.to_owned(),
             partitions: self.partitions,
@@ -141,11 +147,11 @@ impl Shape {
             record_bytes: self.record_bytes,
             batch_bytes: self.batch_bytes,
             acks: -1,
+            keys: None,
             warmup_bytes,
             until,
             rate: None,
             pid: Some(server.pid()),
-        };
-        produce::run(&load, comparison.timestamp_ms)
+        }
     }
 }
