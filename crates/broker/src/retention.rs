@@ -47,7 +47,7 @@ pub(crate) async fn run(
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             _ = interval.tick() => {}
-            () = by_size.enforce_when_due(&broker) => continue,
+            () = by_size.enforce_when_they_grow(&broker) => continue,
         }
         let now_ms = clock.now_ms(broker.clock());
         broker.engine().tell_time(clock.known_ms());
