@@ -26,7 +26,8 @@
 //! In a simulation ([`simulate`]) one number says all: the options, what producers and readers do, which calls to the disk
 //! fail or take long, when it is full, which thread goes on at each lock, where the power fails, and what is left on the disk
 //! then. What a reader saw counts as acknowledged too. The same number gives the same journals byte by byte, and runs again
-//! what failed. In the other tests the engine's threads are the system's.
+//! what failed. Crash tests and tests of damage record in the same way ([`record`]); in the rest of the tests the engine's
+//! threads are the system's.
 //!
 //! Absent on purpose: sleeping. How many images are looked at is a number, `FIRTH_SIM_IMAGES`; how many runs of the simulation
 //! there are is `FIRTH_SIM_SEEDS`; the seed, or the first of them, is `FIRTH_SIM_SEED`.
@@ -37,6 +38,7 @@ mod keyed;
 mod model;
 mod random;
 mod reader;
+mod record;
 mod simulate;
 mod survey;
 mod weather;
@@ -46,6 +48,7 @@ pub use check::Present;
 pub use explore::{Explorer, Survivor, Violation, environment, images_per_test, seed, seeds_per_test};
 pub use model::{FrameId, Model};
 pub use random::Random;
+pub use record::record;
 pub use simulate::{Broken, Outcome, simulate};
 pub use survey::Survey;
 pub use workload::{Scale, Workload};

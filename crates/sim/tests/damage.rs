@@ -1,10 +1,8 @@
 //! A disk that damages what it holds: nothing wrong is served, and nothing acknowledged is missing in silence.
 
-use std::sync::Arc;
-
-use firth_log::file::recorder::{All, Image, Recorder};
-use firth_log::{Direct, Engine, Options};
-use firth_sim::{Explorer, Model, Random, Scale, Survey, Workload, environment, images_per_test, seed};
+use firth_log::file::recorder::{All, Image};
+use firth_log::{Direct, Options};
+use firth_sim::{Explorer, Random, Scale, Survey, images_per_test, record, seed};
 
 fn tiny(direct: Direct) -> Options {
     Options {
@@ -17,28 +15,19 @@ fn tiny(direct: Direct) -> Options {
     }
 }
 
+const SCALE: Scale = Scale {
+    producers: 2,
+    steps: 80,
+    in_flight: 2,
+    batch_bytes: 100..4000,
+    readers: 0,
+    compacts: false,
+};
+
 /// A run that ended in order, and what it left on the disk for the start after the next. The next one notes in the catalog
 /// where the WAL ended: before that, nothing tells that its newest file is not there any more.
-fn record(options: Options, seed: u64) -> (Explorer, Image) {
-    let recorder = Recorder::new();
-    let engine = Engine::open(Arc::new(recorder.clone()), environment(), options.clone()).expect("it opens");
-    let scale = Scale {
-        producers: 2,
-        steps: 80,
-        in_flight: 2,
-        batch_bytes: 100..4000,
-        readers: 0,
-        compacts: false,
-    };
-    let model = Workload::new(engine.clone(), recorder.clone(), Model::default()).run(seed, &scale);
-    engine.close();
-    let again = Engine::open(Arc::new(recorder.clone()), environment(), options.clone());
-    again.expect("it opens again").close();
-    let explorer = Explorer {
-        journal: recorder.journal(),
-        model,
-        options,
-    };
+fn left_on_disk(options: Options, seed: u64) -> (Explorer, Image) {
+    let explorer = record(options, &SCALE, seed, 1);
     let image = explorer.journal.image(explorer.journal.len(), &mut All);
     (explorer, image)
 }
@@ -58,7 +47,7 @@ fn files(image: &Image, directory: &str) -> Vec<String> {
 #[test]
 fn a_flipped_bit_is_noticed_wherever_it_is() {
     let seed = seed();
-    let (explorer, image) = record(tiny(Direct::Always), seed);
+    let (explorer, image) = left_on_disk(tiny(Direct::Always), seed);
     let whole = survey(&explorer, image.clone(), "nothing is damaged");
     assert_eq!((whole.quarantined, whole.cut_off.len()), (0, 0), "{whole:?}");
     let mut random = Random::new(seed);
@@ -90,7 +79,7 @@ fn a_flipped_bit_is_noticed_wherever_it_is() {
 #[test]
 fn a_file_that_is_cut_emptied_zeroed_or_gone_is_noticed() {
     let seed = seed();
-    let (explorer, image) = record(tiny(Direct::Never), seed);
+    let (explorer, image) = left_on_disk(tiny(Direct::Never), seed);
     let mut random = Random::new(seed);
     let all: Vec<String> = image.files().map(str::to_owned).collect();
     for path in all {
@@ -138,7 +127,7 @@ fn a_file_that_is_cut_emptied_zeroed_or_gone_is_noticed() {
 fn a_catalog_of_an_earlier_moment_loses_nothing() {
     let seed = seed();
     for direct in [Direct::Always, Direct::Never] {
-        let (explorer, image) = record(tiny(direct), seed);
+        let (explorer, image) = left_on_disk(tiny(direct), seed);
         let whole = survey(&explorer, image.clone(), "nothing is damaged");
         let mut replay = explorer.journal.replay();
         let length = explorer.journal.len();
