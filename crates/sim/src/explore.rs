@@ -179,21 +179,26 @@ impl Explorer {
     /// Opens the engine on what the journal leaves in the end and a disk has damaged since, and looks for what was
     /// acknowledged: as it is, when all of it was sealed, and when it was opened again after that.
     pub fn survey(&self, damaged: Image) -> Result<Survey, String> {
+        self.survey_again(damaged, None).map(|(survey, _)| survey)
+    }
+
+    /// As `survey`, of what an earlier one left, and with what this one leaves.
+    pub fn survey_again(&self, damaged: Image, earlier: Option<&Survey>) -> Result<(Survey, Image), String> {
         let (engine, recorder) = self.recover(damaged)?;
-        let found = self.survey_and_seal(&engine);
+        let found = self.survey_and_seal(&engine, earlier);
         engine.close();
         let found = found?;
-        let (engine, _) = self.recover(recorder.image())?;
+        let (engine, recorder) = self.recover(recorder.image())?;
         let again = self.look_again(&engine, &found);
         engine.close();
         match again {
-            Ok(()) => Ok(found),
+            Ok(()) => Ok((found, recorder.image())),
             Err(what) => Err(format!("when it was sealed and opened again: {what}")),
         }
     }
 
-    fn survey_and_seal(&self, engine: &Engine) -> Result<Survey, String> {
-        let found = self.look(engine, None)?;
+    fn survey_and_seal(&self, engine: &Engine, earlier: Option<&Survey>) -> Result<Survey, String> {
+        let found = self.look(engine, earlier)?;
         self.seal(engine)?;
         self.look_again(engine, &found)
             .map_err(|what| format!("when it was sealed: {what}"))?;
