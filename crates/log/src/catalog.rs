@@ -83,10 +83,8 @@ pub enum Error {
     Damaged { what: String },
 
     /// A newer Firth wrote this file.
-    #[error(
-        "the catalog has format version {version}, this Firth reads up to {FORMAT_VERSION}: use a newer one"
-    )]
-    UnsupportedVersion { version: u32 },
+    #[error("the catalog has format version {version}, this Firth reads up to {known}: use a newer one")]
+    UnsupportedVersion { version: u32, known: u32 },
 
     #[error("the catalog: {0}")]
     Io(#[from] io::Error),
@@ -223,7 +221,10 @@ impl Catalog {
             .and_then(|value| Some(u32::from_le_bytes(value.try_into().ok()?)));
         match version {
             Some(FORMAT_VERSION) => {}
-            Some(version) => return Err(Error::UnsupportedVersion { version }),
+            Some(version) => {
+                let known = FORMAT_VERSION;
+                return Err(Error::UnsupportedVersion { version, known });
+            }
             None => return Err(missing("format version")),
         }
         let applied = catalog

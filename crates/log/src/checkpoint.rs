@@ -2,12 +2,14 @@
 //! keys so that they sort.
 //!
 //! ```text
-//! engine                  version u8 = 1, next_log u64, next_segment u64, sealed_lsn u64
+//! engine                  version u8 = 2, next_log u64, next_segment u64, sealed_lsn u64
 //! incarnation/<no. u64>   id 16, first_lsn u64: those of which the WAL may hold blocks that no segment has
 //! log/<id u64>            start i64, next_offset i64
 //! accepted/<log u64>      first_offset i64, next_offset i64, for each stretch that the operator gave up
 //! segment/<id u64>        first_lsn u64, last_lsn u64
 //! ```
+//!
+//! Version 1 has nothing that was accepted, and none of the records that came with it.
 
 #![cfg_attr(
     not(test),
@@ -35,7 +37,10 @@ const INCARNATION: &[u8] = b"incarnation/";
 const LOG: &[u8] = b"log/";
 const ACCEPTED: &[u8] = b"accepted/";
 const SEGMENT: &[u8] = b"segment/";
-const VERSION: u8 = 1;
+/// The highest version that is read, and the one that is written. It rises with each record of the engine or the broker that
+/// an older Firth does not know, which is told by it before it has changed anything.
+const VERSION: u8 = 2;
+const VERSION_MIN: u8 = 1;
 
 /// Changes for one commit of the catalog.
 #[derive(Default)]
@@ -136,6 +141,11 @@ impl Checkpointer {
         self.catalog = Some(catalog);
         Ok(())
     }
+
+    /// Gives the catalog's file up: whoever opens it next is not to meet what redb still writes when it ends.
+    pub(crate) fn close(&mut self) {
+        self.catalog = None;
+    }
 }
 
 /// Whether the WAL may still hold blocks of `incarnation` that count and that no segment has. It ends where the next one
@@ -209,8 +219,8 @@ pub(crate) fn load(catalog: &Catalog) -> Result<Checkpoint, catalog::Error> {
     if let Some(engine) = catalog.get(ENGINE)? {
         checkpoint.is_new = false;
         if let Some(version) = engine.first().filter(|version| **version > VERSION) {
-            let version = u32::from(*version);
-            return Err(catalog::Error::UnsupportedVersion { version });
+            let (version, known) = (u32::from(*version), u32::from(VERSION));
+            return Err(catalog::Error::UnsupportedVersion { version, known });
         }
         decode_engine(&engine, &mut checkpoint.meta).ok_or_else(|| damaged(ENGINE))?;
     }
@@ -265,7 +275,8 @@ fn decode_engine(bytes: &[u8], meta: &mut Meta) -> Option<()> {
     let bounded = [meta.next_log, meta.next_segment, meta.sealed_lsn]
         .iter()
         .all(|number| *number <= NUMBER_MAX);
-    (version == VERSION && reader.bytes.is_empty() && bounded).then_some(())
+    let is_known = (VERSION_MIN..=VERSION).contains(&version);
+    (is_known && reader.bytes.is_empty() && bounded).then_some(())
 }
 
 fn decode_incarnation(number: u64, bytes: &[u8]) -> Option<Incarnation> {

@@ -353,6 +353,12 @@ impl Engine {
         others
             .into_iter()
             .for_each(|thread| thread.join().unwrap_or_else(|_| abort()));
+        // After a failed flush nothing more is written.
+        if let Some(disk) = &self.core.disk
+            && self.stats().failed == 0
+        {
+            lock(&disk.manifest).close();
+        }
     }
 }
 

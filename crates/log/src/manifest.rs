@@ -144,6 +144,11 @@ impl Manifest {
         }
     }
 
+    /// Nothing more is checkpointed.
+    pub(crate) fn close(&mut self) {
+        self.checkpointer.close();
+    }
+
     /// Removes segments of which no log keeps anything. Whoever reads one still has it open. Recovery does not miss one
     /// that the catalog still lists, since it was trimmed or a later one holds the same.
     pub(crate) fn remove(&mut self, core: &Core, disk: &Disk, dead: &[SegmentId]) -> io::Result<()> {

@@ -18,7 +18,6 @@ use redb::{ReadableTable, TableDefinition};
 use support::{NOW_MS, environment, until};
 
 const CATALOG: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("catalog");
-const SEGMENT: &str = "segments/0000000000000002";
 const WAL: &str = "wal/00000000";
 
 fn options(direct: Direct) -> Options {
@@ -39,7 +38,7 @@ fn open(recorder: &Recorder, direct: Direct) -> Result<Engine, OpenError> {
 
 /// The golden directory of this version.
 fn golden() -> Image {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v2");
     let mut image = Image::default();
     for directory in ["", "segments", "wal"] {
         for entry in fs::read_dir(root.join(directory)).unwrap() {
@@ -78,10 +77,25 @@ fn make_newer(image: &mut Image, path: &str, checksum: usize) {
     image.write(path, checksum as u64, &crc32c(&header).to_le_bytes());
 }
 
+/// A segment that has producers' windows, and where its header tells of them.
+fn with_windows(image: &Image) -> (String, usize) {
+    const PRODUCERS: u32 = 3;
+    let segments = image.files().filter(|path| path.starts_with("segments/"));
+    let found = segments.filter_map(|path| {
+        let bytes = image.read(path).unwrap();
+        let field = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        let mut sections = (0..field(12) as usize).map(|nth| 32 + nth * 24);
+        let section = sections.find(|at| field(*at) == PRODUCERS && field(at + 16) > 0)?;
+        Some((path.to_owned(), section))
+    });
+    found.last().unwrap()
+}
+
 #[test]
 fn a_newer_segment_is_refused() {
     let mut image = golden();
-    make_newer(&mut image, SEGMENT, 508);
+    let (segment, _) = with_windows(&image);
+    make_newer(&mut image, &segment, 508);
     assert_refused(&image, "a segment");
     image.remove("catalog");
     assert_refused(&image, "a segment, without a catalog");
@@ -90,16 +104,17 @@ fn a_newer_segment_is_refused() {
 #[test]
 fn newer_producers_windows_are_refused() {
     let mut image = golden();
-    let mut segment = image.read(SEGMENT).unwrap();
-    // The third section: its checksum, position and length are at 4, 8 and 16 of what the header has for it.
+    let (path, section) = with_windows(&image);
+    let mut segment = image.read(&path).unwrap();
     let field = |at: usize| u64::from_le_bytes(segment[at..at + 8].try_into().unwrap()) as usize;
-    let (section, body) = (32 + 2 * 24, field(88)..field(88) + field(96));
+    let (start, length) = (field(section + 8), field(section + 16));
+    let body = start..start + length;
     segment[body.start + 12] = 2;
     let checksum = crc32c(&segment[body]);
     segment[section + 4..section + 8].copy_from_slice(&checksum.to_le_bytes());
     let checksum = crc32c(&segment[..508]);
     segment[508..512].copy_from_slice(&checksum.to_le_bytes());
-    image.insert(SEGMENT, &segment);
+    image.insert(&path, &segment);
     assert_refused(&image, "producers' windows");
     image.remove("catalog");
     assert_refused(&image, "producers' windows, without a catalog");
@@ -147,7 +162,7 @@ fn a_newer_catalog_is_refused() {
 #[test]
 fn a_newer_value_of_the_catalog_is_refused() {
     let image = with_catalog_value(b"engine", |value| {
-        value[0] = 2;
+        value[0] = 3;
         value.push(0);
     });
     assert_refused(&image, "the engine's value");
@@ -178,7 +193,7 @@ fn with_meta_record(record: &[u8], in_segment: bool) -> Image {
 
 const NEWER_RECORDS: [&[u8]; 3] = [
     // Another type, another version of a type that is known, and a longer body.
-    &[5, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+    &[6, 1, 0, 0, 0, 0, 0, 0, 0, 0],
     &[1, 2, 40, 0, 0, 0, 0, 0, 0, 0],
     &[1, 1, 40, 0, 0, 0, 0, 0, 0, 0, 0],
 ];

@@ -341,7 +341,10 @@ fn a_newer_format_is_refused() {
     );
     assert!(matches!(
         Catalog::open(&storage),
-        Err(Error::UnsupportedVersion { version: 2 })
+        Err(Error::UnsupportedVersion {
+            version: 2,
+            known: FORMAT_VERSION
+        })
     ));
 }
 
