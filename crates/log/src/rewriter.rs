@@ -21,7 +21,7 @@ use crate::segment::{self, Footer, SegmentId};
 use crate::stats::Counters;
 use crate::sync::{Condvar, Mutex};
 
-use self::plan::Plan;
+use self::plan::{Plan, Reason};
 pub(crate) use self::request::Request;
 
 /// How much is rewritten between two looks at what producers do, in bytes.
@@ -111,6 +111,8 @@ pub(crate) struct Rewriter {
     /// Segments that stay as they are: they cannot be read where it matters, or something of them cannot move because
     /// offsets in it or beside it are missing.
     stuck: IdSet<SegmentId>,
+    /// Segments that are merged with none: of a log, something in another one lies between them and their neighbours.
+    apart: IdSet<SegmentId>,
 }
 
 impl Rewriter {
@@ -123,7 +125,7 @@ impl Rewriter {
                         return core.fail(&format!("rewriting a log: {error}"));
                     }
                 }
-                let Some(plan) = plan::choose(core, disk, &self.stuck) else {
+                let Some(plan) = plan::choose(core, disk, &self.stuck, &self.apart) else {
                     break;
                 };
                 match self.carry_out(core, disk, &plan) {
@@ -149,7 +151,13 @@ impl Rewriter {
         match &done {
             Ok(()) => {
                 let left = plan.sources.iter().filter(|sealed| sealed.kept_extents() > 0);
-                self.stuck.extend(left.map(|sealed| sealed.id()));
+                let left: Vec<SegmentId> = left.map(|sealed| sealed.id()).collect();
+                match plan.reason {
+                    // What of a log did not move because it does not follow the rest moves the next time.
+                    Reason::Sparse if left.len() < sources.len() => {}
+                    Reason::Sparse | Reason::Requested => self.stuck.extend(left),
+                    Reason::Neighbours => self.apart.extend(left),
+                }
             }
             Err(Error::Source(segment::Error::Damaged {
                 segment,

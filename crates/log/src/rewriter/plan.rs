@@ -25,15 +25,32 @@ const CONTIGUOUS_BYTES: u64 = 1024 * 1024;
 /// Sources of one rewrite at most.
 const SOURCES_MAX: usize = 64;
 
+/// Why segments are rewritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// Little of them is kept.
+    Sparse,
+    /// They lie beside each other.
+    Neighbours,
+    Requested,
+}
+
 pub(super) struct Plan {
     pub(super) sources: Vec<Arc<Sealed>>,
+    pub(super) reason: Reason,
     generation: u32,
     /// The extents of one log alone.
     only: Option<(LogId, Vec<SealedExtent>)>,
 }
 
-/// The next thing to do, if there is any and there is space for it.
-pub(super) fn choose(core: &Core, disk: &Disk, stuck: &IdSet<SegmentId>) -> Option<Plan> {
+/// The next thing to do, if there is any and there is space for it: with none of those that are `stuck`, and nothing is
+/// merged with those that are `apart`.
+pub(super) fn choose(
+    core: &Core,
+    disk: &Disk,
+    stuck: &IdSet<SegmentId>,
+    apart: &IdSet<SegmentId>,
+) -> Option<Plan> {
     let (mut segments, dead) = {
         // While a segment is made to count it is not known how much of it is kept.
         let mut manifest = lock(&disk.manifest);
@@ -45,8 +62,10 @@ pub(super) fn choose(core: &Core, disk: &Disk, stuck: &IdSet<SegmentId>) -> Opti
             && !dead.contains(&sealed.id())
     });
     let segment_bytes = core.options.segment_bytes;
-    let plan = sparse(&segments, segment_bytes)
-        .or_else(|| neighbours(&segments, core.options.merge_segments, segment_bytes))?;
+    let plan = sparse(&segments, segment_bytes).or_else(|| {
+        segments.retain(|sealed| !apart.contains(&sealed.id()));
+        neighbours(&segments, core.options.merge_segments, segment_bytes)
+    })?;
     has_space(disk, plan.bytes()).then_some(plan)
 }
 
@@ -71,7 +90,7 @@ fn sparse(segments: &[Arc<Sealed>], segment_bytes: u64) -> Option<Plan> {
         }
         sources.push(sealed.clone());
     }
-    Plan::of(sources, 0)
+    Plan::of(Reason::Sparse, sources, 0)
 }
 
 /// Neighbours that are worth merging, the oldest first.
@@ -91,15 +110,16 @@ fn neighbours(segments: &[Arc<Sealed>], count: usize, segment_bytes: u64) -> Opt
         (are_scattered || are_small).then(|| (window.to_vec(), u32::from(are_scattered)))
     });
     let (sources, step) = found?;
-    Plan::of(sources, step)
+    Plan::of(Reason::Neighbours, sources, step)
 }
 
 impl Plan {
     /// What comes of the sources is `step` generations younger than the oldest of them.
-    fn of(sources: Vec<Arc<Sealed>>, step: u32) -> Option<Plan> {
+    fn of(reason: Reason, sources: Vec<Arc<Sealed>>, step: u32) -> Option<Plan> {
         let generation = sources.iter().map(|sealed| sealed.summary().generation).max()?;
         Some(Plan {
             sources,
+            reason,
             generation: generation + step,
             only: None,
         })
@@ -108,7 +128,7 @@ impl Plan {
     /// For consecutive extents of one log. `None` where a segment is not there any more.
     pub(super) fn of_log(disk: &Disk, log: LogId, extents: Vec<SealedExtent>) -> Option<Plan> {
         let sources = extents.iter().map(|extent| disk.segments.get(extent.segment));
-        let mut plan = Plan::of(sources.collect::<Option<Vec<_>>>()?, 0)?;
+        let mut plan = Plan::of(Reason::Requested, sources.collect::<Option<Vec<_>>>()?, 0)?;
         plan.only = Some((log, extents));
         Some(plan)
     }

@@ -147,7 +147,7 @@ fn empty(engine: &Engine) {
     append(engine, EMPTIED, &["gone", "gone too"]);
     append(engine, EMPTIED, &["gone as well"]);
     runtime().block_on(engine.cut()).unwrap();
-    let emptied = runtime().block_on(engine.rewrite(EMPTIED, Keep::Offsets(vec![3..4])));
+    let emptied = runtime().block_on(engine.rewrite(EMPTIED, Keep::Offsets(std::iter::once(3..4).collect())));
     assert_eq!(emptied.unwrap().bytes_after, 0);
     append(engine, EMPTIED, &["behind"]);
 }
