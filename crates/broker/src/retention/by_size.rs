@@ -19,8 +19,10 @@ use crate::topics::TopicMap;
 const PASS_INTERVAL: Duration = Duration::from_millis(20);
 /// How much later the next pass is for each partition that was looked at, a few times what the look takes of a core.
 const REST_PER_PARTITION: Duration = Duration::from_micros(4);
-/// How often it is looked for partitions that have a limit now.
-const TOPICS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked whether others have a limit now: a new topic may be written at once.
+const TOPICS_INTERVAL: Duration = Duration::from_millis(100);
+/// How much later, for each topic there is, after they have changed.
+const REST_PER_TOPIC: Duration = Duration::from_micros(1);
 /// What a partition may have above its limit before something is deleted, as a part of that.
 const SLACK_PART: u64 = 20;
 /// A partition is not counted again before it grew by as much, as the engine divides it at chunks.
@@ -92,7 +94,7 @@ impl BySize {
         }
         let looks = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
         let rest = REST_PER_PARTITION.saturating_mul(looks);
-        self.next_pass = Some(Instant::now() + rest.clamp(PASS_INTERVAL, TOPICS_INTERVAL));
+        self.next_pass = Some(Instant::now() + rest.max(PASS_INTERVAL));
     }
 
     /// Says whether other partitions have a limit now, or others limits.
@@ -102,6 +104,9 @@ impl BySize {
             return false;
         };
         self.version = Some(version);
+        let topics = u32::try_from(broker.topic_count()).unwrap_or(u32::MAX);
+        let rest = REST_PER_TOPIC.saturating_mul(topics);
+        self.next_topics = Some(Instant::now() + TOPICS_INTERVAL + rest);
         let before = std::mem::replace(&mut self.partitions, partitions).into_iter();
         let mut before: HashMap<LogId, Limited> =
             before.map(|partition| (partition.log, partition)).collect();
