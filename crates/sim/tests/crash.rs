@@ -46,6 +46,29 @@ fn a_power_failure_loses_nothing_acknowledged() {
     }
 }
 
+/// Segments are merged, what is left of others moves, and logs are compacted: each step of it is a moment too.
+#[test]
+fn a_power_failure_while_segments_are_rewritten_loses_nothing() {
+    let seed = seed();
+    for direct in [Direct::Always, Direct::Never] {
+        println!("{direct:?}");
+        let options = Options {
+            segment_bytes: 6 * 1024,
+            merge_segments: 2,
+            ..tiny(direct)
+        };
+        let scale = Scale {
+            compacts: true,
+            ..SMALL
+        };
+        let explorer = record(options, &scale, seed, 0);
+        let removed = |operation: &&Operation| matches!(operation, Operation::Remove { path, .. } if path.starts_with("segments/"));
+        let removed = explorer.journal.operations().iter().filter(removed).count();
+        assert!(removed > 3, "{removed} segments were made others of");
+        unwrap(explorer.run(images_per_test(500), seed));
+    }
+}
+
 #[test]
 fn a_second_power_failure_takes_nothing_back_that_was_seen_after_the_first() {
     let seed = seed();
