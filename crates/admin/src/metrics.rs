@@ -94,6 +94,22 @@ fn render_segments(text: &mut Text, stats: &Stats) {
     );
 }
 
+fn render_reads(text: &mut Text, stats: &Stats) {
+    let mut reads = text.family(
+        "firth_log_reads_total",
+        Kind::Counter,
+        "Reads of logs by where all of it came from: blocks in memory, the page cache, or perhaps the disk.",
+    );
+    let from = [
+        ("memory", stats.tail_reads),
+        ("page_cache", stats.cached_reads),
+        ("disk", stats.disk_reads),
+    ];
+    for (source, count) in from {
+        reads.sample(&[("source", source)], count);
+    }
+}
+
 fn render_engine(text: &mut Text, stats: &Stats) {
     text.counter(
         "firth_log_batches_total",
@@ -116,6 +132,7 @@ fn render_engine(text: &mut Text, stats: &Stats) {
         stats.wal_written_bytes,
     );
     render_segments(text, stats);
+    render_reads(text, stats);
     text.gauge(
         "firth_log_unsealed_bytes",
         "Bytes of batches that no segment holds yet.",

@@ -109,15 +109,14 @@ async fn metrics_have_a_help_and_a_type_each() {
         lines.contains(&"firth_durability_info{durability=\"os\"} 1"),
         "{body}"
     );
-    for (index, line) in lines
-        .iter()
-        .enumerate()
-        .filter(|(_, line)| !line.starts_with('#'))
-    {
-        let name = line.split([' ', '{']).next().unwrap();
-        assert!(lines[index - 1].starts_with(&format!("# TYPE {name} ")), "{line}");
-        assert!(lines[index - 2].starts_with(&format!("# HELP {name} ")), "{line}");
-    }
+    let mut families = lines.chunk_by(|_, next| !next.starts_with("# HELP "));
+    assert!(families.all(|family| {
+        let name = family[0].split(' ').nth(2).unwrap();
+        let is_of_family = |line: &&str| line.split([' ', '{']).next() == Some(name);
+        family[0].starts_with("# HELP ")
+            && family[1].starts_with(&format!("# TYPE {name} "))
+            && family[2..].iter().all(is_of_family)
+    }));
 }
 
 #[tokio::test]
