@@ -28,6 +28,8 @@ pub(crate) use self::request::Request;
 const PACE_BYTES: u64 = 1024 * 1024;
 /// How long it rests then while they write, so that it takes a small part of the disk and of a core.
 const REST: Duration = Duration::from_millis(15);
+/// And while they write whole blocks, so that disk and cores are what limits them. What waits is done when they pause.
+const REST_BUSY: Duration = Duration::from_millis(45);
 
 /// Tells the thread what there is to do.
 #[derive(Default)]
@@ -221,14 +223,38 @@ fn install(core: &Core, disk: &Disk, footer: &Footer, plan: &Plan, windows: &[Lo
 /// Rests now and then while producers write.
 struct Pace {
     bytes: u64,
+    seen: Seen,
+}
+
+/// What producers did until the last look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
     wal_bytes: u64,
+    full_blocks: u64,
+}
+
+impl Seen {
+    fn now(core: &Core) -> Seen {
+        Seen {
+            wal_bytes: core.counters.wal_written_bytes.load(Ordering::Relaxed),
+            full_blocks: core.counters.full_blocks.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How long to rest before the next step; none if nothing was written since.
+    fn rest_since(self, before: Seen) -> Option<Duration> {
+        if self.full_blocks != before.full_blocks {
+            return Some(REST_BUSY);
+        }
+        (self.wal_bytes != before.wal_bytes).then_some(REST)
+    }
 }
 
 impl Pace {
     fn new(core: &Core) -> Pace {
         Pace {
             bytes: 0,
-            wal_bytes: core.counters.wal_written_bytes.load(Ordering::Relaxed),
+            seen: Seen::now(core),
         }
     }
 
@@ -236,9 +262,11 @@ impl Pace {
         self.bytes += bytes;
         while self.bytes >= PACE_BYTES {
             self.bytes -= PACE_BYTES;
-            let wal_bytes = core.counters.wal_written_bytes.load(Ordering::Relaxed);
-            let producers_write = std::mem::replace(&mut self.wal_bytes, wal_bytes) != wal_bytes;
-            if producers_write && !disk.rewriting.rest(REST) {
+            let now = Seen::now(core);
+            let before = std::mem::replace(&mut self.seen, now);
+            if let Some(rest) = now.rest_since(before)
+                && !disk.rewriting.rest(rest)
+            {
                 return false;
             }
         }
