@@ -25,7 +25,7 @@ use crate::lock::{abort, lock, read, write};
 use crate::manifest::Manifest;
 use crate::meta::{self, Meta, Record};
 use crate::rewriter::Rewriting;
-use crate::segment::FooterCache;
+use crate::segment::{FooterCache, Names};
 use crate::segments::Segments;
 use crate::sequencer::{Accepting, Sequencer};
 use crate::stats::Counters;
@@ -66,6 +66,7 @@ pub(crate) struct Disk {
     pub(crate) seal: SealSignal,
     pub(crate) footers: Arc<FooterCache>,
     pub(crate) segments: Segments,
+    pub(crate) names: Names,
     pub(crate) manifest: Mutex<Manifest>,
     pub(crate) rewriting: Rewriting,
     pub(crate) publisher: Mutex<Publisher>,

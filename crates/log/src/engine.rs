@@ -30,7 +30,8 @@ use crate::reading;
 use crate::recovery::{self, Means, OpenError, Recovered, RecoveredHead};
 use crate::rewriter::{Request, Rewriter, Rewriting};
 use crate::sealer::{ENTRIES_MAX, Sealer};
-use crate::segment::FooterCache;
+use crate::segment::{FooterCache, Names};
+use crate::segments::Views;
 use crate::sequencer::{Head, Sequencer};
 use crate::signal::Signal;
 use crate::stats::{Counters, Stats};
@@ -440,16 +441,7 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
     } = opened;
     let first_lsn = recovered.incarnation.first_lsn;
     let mut sequencer = Sequencer::new(first_lsn, limits.file_bytes);
-    for RecoveredHead {
-        log,
-        start,
-        next_offset,
-        producers,
-    } in recovered.heads
-    {
-        let view = recovered.views[&log].clone();
-        sequencer.insert(log, Head::new(view, Kind::Durable, start, next_offset, producers));
-    }
+    insert_heads(&mut sequencer, recovered.heads, &recovered.views);
     let next_log = recovered.meta.next_log.max(LogId::FIRST_ALLOCATED.0);
     let pacing = Pacing::new(options.segment_bytes, limits.bytes_max, ENTRIES_MAX);
     let disk = Disk {
@@ -471,6 +463,7 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
         seal: SealSignal::default(),
         footers,
         segments: recovered.segments,
+        names: Names::default(),
         manifest: Mutex::new(Manifest::new(recovered.checkpointer, recovered.carried)),
         rewriting: Rewriting::default(),
         publisher: Mutex::new(Publisher {
@@ -497,6 +490,19 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
     Engine {
         threads: Arc::new(Mutex::new(spawn_threads(&core, Sealer::new(pacing), wal_mode))),
         core,
+    }
+}
+
+fn insert_heads(sequencer: &mut Sequencer, heads: Vec<RecoveredHead>, views: &Views) {
+    for RecoveredHead {
+        log,
+        start,
+        next_offset,
+        producers,
+    } in heads
+    {
+        let view = views[&log].clone();
+        sequencer.insert(log, Head::new(view, Kind::Durable, start, next_offset, producers));
     }
 }
 

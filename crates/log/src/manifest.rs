@@ -160,7 +160,7 @@ impl Manifest {
             disk.segments.remove(*id);
             disk.storage.remove(&id.path())?;
         }
-        segment::sync_directory(&*disk.storage)?;
+        disk.names.sync(&*disk.storage)?;
         disk.count(&core.counters);
         Ok(())
     }

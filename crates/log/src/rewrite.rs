@@ -148,7 +148,7 @@ pub(crate) fn seal(
         }
     }
     losses.holes.sort_unstable();
-    let footer = writer.finish(source, 0, losses)?;
+    let footer = writer.finish(source, 0, losses, &disk.names)?;
     changed.iter().for_each(|log| producers.set_segment(*log, id));
     carried.forget_losses_before(source.last_lsn);
     Ok(Some(footer))
@@ -199,7 +199,7 @@ pub(crate) fn rewrite(
         holes: job.holes,
         blocks: Vec::new(),
     };
-    Ok(writer.finish(job.source, job.generation, losses)?)
+    Ok(writer.finish(job.source, job.generation, losses, &core.disk().names)?)
 }
 
 fn create(disk: &Disk, id: SegmentId) -> io::Result<Writer<'_>> {

@@ -44,15 +44,34 @@ use std::fmt;
 use std::io;
 
 use crate::file::Storage;
+use crate::lock::lock;
+use crate::sync::Mutex;
 
 /// The directory of all segments.
 pub const DIRECTORY: &str = "segments";
 
-/// Makes the names of segments durable. Several threads create some. Where the flush fails, all that were new then may never
-/// be durable, so that there is no other attempt, even if it is a full disk that says so.
-pub(crate) fn sync_directory(storage: &dyn Storage) -> io::Result<()> {
-    let failed = |error| io::Error::other(format!("flushing the directory {DIRECTORY}: {error}"));
-    storage.sync_dir(DIRECTORY).map_err(failed)
+/// The names in [`DIRECTORY`], which several threads create and remove.
+///
+/// Where a flush of the directory fails, all names that were new then may never be durable, whoever created them, and no
+/// later flush tells. So none is believed any more, even if it is a full disk that says so.
+#[derive(Default)]
+pub struct Names {
+    /// A flush failed.
+    failed: Mutex<bool>,
+}
+
+impl Names {
+    /// Makes them durable. One flush at a time, so that one which succeeds began before any failed.
+    pub(crate) fn sync(&self, storage: &dyn Storage) -> io::Result<()> {
+        let mut failed = lock(&self.failed);
+        if *failed {
+            let what = format!("an earlier flush of the directory {DIRECTORY} failed");
+            return Err(io::Error::other(what));
+        }
+        let synced = storage.sync_dir(DIRECTORY);
+        *failed = synced.is_err();
+        synced.map_err(|error| io::Error::other(format!("flushing the directory {DIRECTORY}: {error}")))
+    }
 }
 
 /// The format version that this code writes, and the newest that it reads.

@@ -89,7 +89,7 @@ pub(super) fn write(
         }
         writer.producers(log, &windows(log));
     }
-    writer.finish(SOURCE, 0, Losses::default())
+    writer.finish(SOURCE, 0, Losses::default(), &Names::default())
 }
 
 #[test]
@@ -101,7 +101,9 @@ fn an_extent_without_batches_takes_nothing_from_the_next_one() {
     writer.begin_extent(1);
     let kept = batch(24, 8, 5, 400);
     writer.push(&kept.bytes).unwrap();
-    writer.finish(SOURCE, 0, Losses::default()).unwrap();
+    writer
+        .finish(SOURCE, 0, Losses::default(), &Names::default())
+        .unwrap();
     let segment = open(&storage).unwrap();
     let extents = segment.extents().unwrap();
     assert_eq!(segment.read(&extents[0], 0, usize::MAX).unwrap(), Bytes::new());
@@ -568,7 +570,9 @@ fn a_file_that_is_written_again_stops_being_a_segment_first() {
     let batch = batch(5, 1, 1, 500);
     writer.begin_extent(1);
     writer.push(&batch.bytes).unwrap();
-    let footer = writer.finish(SOURCE, 0, Losses::default()).unwrap();
+    let footer = writer
+        .finish(SOURCE, 0, Losses::default(), &Names::default())
+        .unwrap();
     assert_eq!(
         contents(&storage).len() as u64,
         footer.summary.length,
@@ -654,7 +658,7 @@ fn losses() -> Losses {
 fn losses_are_read_back_also_without_batches() {
     let storage = storage();
     let writer = Writer::create(&storage, ID, Mode::Buffered).unwrap();
-    let footer = writer.finish(SOURCE, 0, losses()).unwrap();
+    let footer = writer.finish(SOURCE, 0, losses(), &Names::default()).unwrap();
     let segment = open(&storage).unwrap();
     assert_eq!(segment.summary(), &footer.summary);
     assert_eq!(segment.summary().losses, losses());
@@ -667,7 +671,7 @@ fn losses_are_read_back_also_without_batches() {
 fn damaged_losses_are_a_damaged_footer() {
     let storage = storage();
     let writer = Writer::create(&storage, ID, Mode::Buffered).unwrap();
-    writer.finish(SOURCE, 0, losses()).unwrap();
+    writer.finish(SOURCE, 0, losses(), &Names::default()).unwrap();
     // The footer is all that there is behind the header: extents and chunks are empty, the source is before the losses.
     let source_end = HEADER_LEN as u64 + 16;
     for position in [0, 24, 3 * 24, 3 * 24 + 31] {

@@ -9,7 +9,7 @@ use super::header::{HEADER_LEN, Header, Section};
 use super::sections::{self, Chunk};
 use super::staging::Staging;
 use super::{
-    CHUNK_BYTES_MIN, ChunkRange, Extent, FORMAT_VERSION, Footer, Losses, SegmentId, Source, Summary,
+    CHUNK_BYTES_MIN, ChunkRange, Extent, FORMAT_VERSION, Footer, Losses, Names, SegmentId, Source, Summary,
 };
 use crate::file::{Existence, Mode, Storage};
 
@@ -133,7 +133,13 @@ impl<'a> Writer<'a> {
 
     /// Writes the footer, which names what is lost, makes everything durable, then the header, and makes that and the
     /// name durable too. The segment exists when this returns; if the power fails before, it may or may not.
-    pub fn finish(mut self, source: Source, generation: u32, losses: Losses) -> io::Result<Footer> {
+    pub fn finish(
+        mut self,
+        source: Source,
+        generation: u32,
+        losses: Losses,
+        names: &Names,
+    ) -> io::Result<Footer> {
         self.end_extent();
         let mut bodies = vec![
             (sections::EXTENTS, sections::encode_extents(&self.extents)),
@@ -171,7 +177,7 @@ impl<'a> Writer<'a> {
             length,
             sections: named,
         }))?;
-        super::sync_directory(self.storage)?;
+        names.sync(self.storage)?;
         Ok(Footer {
             summary: Summary {
                 id: self.id,
