@@ -11,6 +11,7 @@ use firth_log::file::recorder::Recorder;
 use firth_log::{Engine, Options};
 
 const NOW_MS: i64 = 1_800_000_000_000;
+const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
 /// Two records are more than a segment needs.
 const VALUE_BYTES: usize = 3000;
 const SEGMENT_BYTES: u64 = 4096;
@@ -270,7 +271,6 @@ async fn a_partition_is_held_to_its_size_while_it_is_written() {
 
 #[tokio::test]
 async fn a_machine_that_starts_a_year_ahead_deletes_nothing_by_age() {
-    const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
     let machine = Machine::new();
     let running = machine.start().await;
     running.create("t", &[("retention.ms", "400000")]).await;
@@ -298,7 +298,6 @@ async fn a_machine_that_starts_a_year_ahead_deletes_nothing_by_age() {
 
 #[tokio::test]
 async fn a_machine_that_starts_a_year_ahead_takes_no_retry_for_news() {
-    const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
     let machine = Machine::new();
     let running = machine.start().await;
     running.create("t", &[("retention.ms", "-1")]).await;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use firth_log::file::recorder::{Image, Recorder};
 use firth_log::{Bounds, Change, Direct, Engine, Frame, Kind, LogId, Options, ReadError, Seek};
-use support::{NOW_MS, batch, environment, offsets, until};
+use support::{NOW_MS, batch, commit, environment, offsets, until};
 
 const SEGMENT_BYTES: u64 = 16 * 1024;
 const COUNT: i64 = 9;
@@ -32,10 +32,6 @@ fn open_with(recorder: &Recorder, scrub_interval: Option<Duration>) -> Engine {
 
 fn open(recorder: &Recorder) -> Engine {
     open_with(recorder, None)
-}
-
-fn commit(engine: &Engine, frame: Frame) {
-    engine.append(frame).unwrap().commit.wait().unwrap();
 }
 
 fn append(engine: &Engine, log: LogId, value: &str) {

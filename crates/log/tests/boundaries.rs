@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock};
 use firth_batch::{Builder, Compression, Header};
 use firth_log::file::recorder::Recorder;
 use firth_log::{Change, Direct, Engine, Frame, Kind, LogId, Options, ReadError, Seek};
-use support::{environment, offsets, until};
+use support::{commit, environment, offsets, until};
 
 const SEGMENT_BYTES: u64 = 8 * 1024;
 /// Records of a batch.
@@ -37,10 +37,6 @@ fn open(recorder: &Recorder, merge_segments: usize) -> Engine {
         ..Options::default()
     };
     Engine::open(Arc::new(recorder.clone()), environment(), options).unwrap()
-}
-
-fn commit(engine: &Engine, frame: Frame) {
-    engine.append(frame).unwrap().commit.wait().unwrap();
 }
 
 /// Of the record at an offset.

@@ -17,7 +17,7 @@ use firth_log::file::recorder::{Image, Recorder};
 use firth_log::file::{Existence, Mode, Storage};
 use firth_log::{Bounds, Change, Direct, Engine, Frame, Kind, LogId, Options, ReadError, Seek};
 use proptest::prelude::*;
-use support::{NOW_MS, batch, batch_at, batch_of, environment, until};
+use support::{NOW_MS, batch, batch_at, batch_of, commit, environment, until};
 
 const COUNT: i64 = 9;
 /// The offset that is lost.
@@ -37,10 +37,6 @@ fn options(cache_bytes: usize) -> Options {
 
 fn open(recorder: &Recorder, cache_bytes: usize) -> Engine {
     Engine::open(Arc::new(recorder.clone()), environment(), options(cache_bytes)).unwrap()
-}
-
-fn commit(engine: &Engine, frame: Frame) {
-    engine.append(frame).unwrap().commit.wait().unwrap();
 }
 
 /// A batch that is found again in a file by its value.

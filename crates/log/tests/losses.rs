@@ -14,7 +14,7 @@ use firth_log::file::aligned::BufferPool;
 use firth_log::file::recorder::{Image, Recorder};
 use firth_log::segment::{self, FooterCache, Segment, SegmentId};
 use firth_log::{Bounds, Change, Direct, Engine, Frame, Kind, LogId, Options, ReadError};
-use support::{batch, environment, offsets, until};
+use support::{batch, commit, environment, offsets, until};
 
 const SEGMENT_BYTES: u64 = 16 * 1024;
 
@@ -28,10 +28,6 @@ fn open(recorder: &Recorder) -> Engine {
         ..Options::default()
     };
     Engine::open(Arc::new(recorder.clone()), environment(), options).unwrap()
-}
-
-fn commit(engine: &Engine, frame: Frame) {
-    engine.append(frame).unwrap().commit.wait().unwrap();
 }
 
 fn append(engine: &Engine, log: LogId, value: &str) {

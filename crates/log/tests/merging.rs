@@ -12,7 +12,7 @@ use std::sync::Arc;
 use firth_log::file::Storage;
 use firth_log::file::recorder::Recorder;
 use firth_log::{Bounds, Change, Direct, Engine, Frame, Kind, LogId, Options, ReadError, Seek};
-use support::{batch, batch_at, batch_of, environment, read_all, until, values};
+use support::{batch, batch_at, batch_of, commit, environment, read_all, until, values};
 
 const SEGMENT_BYTES: u64 = 16 * 1024;
 const LOGS: u64 = 5;
@@ -36,10 +36,6 @@ fn open(recorder: &Recorder) -> Engine {
 
 fn open_with(recorder: &Recorder, options: Options) -> Engine {
     Engine::open(Arc::new(recorder.clone()), environment(), options).unwrap()
-}
-
-fn commit(engine: &Engine, frame: Frame) {
-    engine.append(frame).unwrap().commit.wait().unwrap();
 }
 
 fn change(engine: &Engine, change: Change) {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use firth_batch::Batch;
 use firth_log::file::recorder::Recorder;
 use firth_log::{Change, Engine, Frame, Kind, LogId, Options};
-use support::{batch, batch_of, environment, until};
+use support::{batch, batch_of, commit, environment, until};
 
 const SEGMENT_BYTES: u64 = 256 * 1024;
 const WRITTEN_BYTES: u64 = 16 * SEGMENT_BYTES;
@@ -32,10 +32,6 @@ fn options() -> Options {
 
 fn open(recorder: &Recorder) -> Engine {
     Engine::open(Arc::new(recorder.clone()), environment(), options()).unwrap()
-}
-
-fn commit(engine: &Engine, frame: Frame) {
-    engine.append(frame).unwrap().commit.wait().unwrap();
 }
 
 fn create(engine: &Engine) -> LogId {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use firth_log::file::recorder::Recorder;
 use firth_log::file::{Existence, Mode, Storage};
 use firth_log::{Change, Direct, Engine, Frame, Kind, LogId, Options, ReadError};
-use support::{NOW_MS, batch, environment, offsets, until};
+use support::{NOW_MS, batch, commit, environment, offsets, until};
 
 const SEGMENT_BYTES: u64 = 16 * 1024;
 const COUNT: i64 = 9;
@@ -30,10 +30,6 @@ fn open(recorder: &Recorder, scrub_interval: Option<Duration>) -> Engine {
         ..Options::default()
     };
     Engine::open(Arc::new(recorder.clone()), environment(), options).unwrap()
-}
-
-fn commit(engine: &Engine, frame: Frame) {
-    engine.append(frame).unwrap().commit.wait().unwrap();
 }
 
 fn value(offset: i64) -> String {

@@ -10,15 +10,11 @@ use std::path::{Path, PathBuf};
 use firth_batch::{Batch, Builder, Compression};
 use firth_log::{Change, Compaction, Direct, Engine, Frame, Keep, Kind, LogId};
 
-use super::support::{NOW_MS, batch, batch_of, until};
+use super::support::{NOW_MS, batch, batch_of, commit, until};
 use super::{
     COMPACTED, DELETED, EMPTIED, HOLED, KEPT, LARGE, SPREAD, TRIMMED, files, golden, large, open,
     open_merging,
 };
-
-fn commit(engine: &Engine, frame: Frame) {
-    engine.append(frame).unwrap().commit.wait().unwrap();
-}
 
 /// Appends enough for a segment, and waits until it is there.
 fn seal(engine: &Engine, log: LogId, letter: &str) {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use firth_batch::{Batch, Batches, Builder, Compression};
-use firth_log::{Engine, Environment, LogId, Read};
+use firth_log::{Engine, Environment, Frame, LogId, Read};
 
 pub const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -23,6 +23,12 @@ pub fn environment() -> Environment {
         random: Arc::new(random),
         on_failure: Arc::new(|_| {}),
     }
+}
+
+/// Appends a frame, and waits until it is durable.
+pub fn commit(engine: &Engine, frame: Frame) {
+    let appended = engine.append(frame).expect("the frame is taken");
+    appended.commit.wait().expect("the frame becomes durable");
 }
 
 /// Waits for a condition. The bound is for failures alone.
