@@ -1,8 +1,8 @@
 //! What the engine's threads and its callers share.
 //!
-//! Locks: the manifest, for as long as a segment is made to count; the turn, then the sequencer or the ring of WAL files (a lane that looks for work); the publisher, then the map of
-//! views, then one view (publication in LSN order). The sequencer takes a view's lock for memory logs alone. All but the
-//! turn are held shortly.
+//! Locks: the manifest, for as long as a segment is made to count; the turn, then the sequencer or the ring of WAL files (a
+//! lane that looks for work); the publisher, then the map of views, then one view (publication in LSN order). The sequencer
+//! takes a view's lock for memory logs alone. All but the manifest and the turn are held shortly.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -197,6 +197,15 @@ impl Core {
         Counters::set(&self.counters.quarantined, quarantined);
         Counters::set(&self.counters.unsealed_bytes, lock(&disk.blocks).unsealed_bytes());
         disk.count(&self.counters);
+    }
+
+    /// Gives the sequencer back after an append, and wakes the lane that waits for what gathered.
+    pub(crate) fn leave(&self, mut sequencer: MutexGuard<'_, Sequencer>) {
+        let wakes_lane = sequencer.wakes_lane();
+        drop(sequencer);
+        if wakes_lane {
+            self.work.notify_one();
+        }
     }
 
     pub(crate) fn view(&self, log: LogId) -> Option<Arc<View>> {
@@ -418,11 +427,7 @@ impl Core {
         frame.changes.extend(trim_to.map(|to| Change::Trim { log, to }));
         let (appended, raised) =
             sequencer.append(frame, Repetition::None, &[], trim.into_iter().collect(), now_ms)?;
-        let wakes_lane = sequencer.wakes_lane();
-        drop(sequencer);
-        if wakes_lane {
-            self.work.notify_one();
-        }
+        self.leave(sequencer);
         raised.raise();
         Ok(appended.placed.first().map_or(0, |placed| placed.base_offset))
     }

@@ -162,11 +162,7 @@ impl Engine {
         let repetition = frame.repetition();
         let mut sequencer = lock(&self.core.sequencer);
         let appended = sequencer.append(frame, repetition, &created, records, now_ms);
-        let wakes_lane = sequencer.wakes_lane();
-        drop(sequencer);
-        if wakes_lane {
-            self.core.work.notify_one();
-        }
+        self.core.leave(sequencer);
         match appended {
             Ok((mut appended, raised)) => {
                 if own_batch {
@@ -267,11 +263,7 @@ impl Engine {
         let frame = Frame::batch(LogId::META, meta::encode(std::slice::from_ref(&record), now_ms));
         let mut sequencer = lock(&self.core.sequencer);
         let (appended, raised) = sequencer.append(frame, Repetition::None, &[], vec![record], now_ms)?;
-        let wakes_lane = sequencer.wakes_lane();
-        drop(sequencer);
-        if wakes_lane {
-            self.core.work.notify_one();
-        }
+        self.core.leave(sequencer);
         raised.raise();
         Ok(appended.commit)
     }
