@@ -2,25 +2,45 @@
 
 pub(crate) mod api_versions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_groups;
 mod fetch;
 mod find_coordinator;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod produce;
+mod sync_group;
 
 pub use self::api_versions::*;
 pub use self::create_topics::*;
+pub use self::delete_groups::*;
 pub use self::delete_records::*;
 pub use self::delete_topics::*;
+pub use self::describe_groups::*;
 pub use self::fetch::*;
 pub use self::find_coordinator::*;
+pub use self::heartbeat::*;
 pub use self::init_producer_id::*;
+pub use self::join_group::*;
+pub use self::leave_group::*;
+pub use self::list_groups::*;
 pub use self::list_offsets::*;
 pub use self::metadata::*;
+pub use self::offset_commit::*;
+pub use self::offset_delete::*;
+pub use self::offset_fetch::*;
 pub use self::produce::*;
+pub use self::sync_group::*;
 
 use crate::message::message;
 use crate::primitives::ByteStr;

@@ -81,6 +81,16 @@ impl Wire for Option<ByteStr> {
     }
 }
 
+impl Wire for Bytes {
+    fn decode(reader: &mut Reader<'_>, _version: i16) -> Result<Bytes, Error> {
+        reader.bytes()?.ok_or_else(null)
+    }
+
+    fn encode(&self, writer: &mut Writer<'_>, _version: i16) {
+        writer.bytes(Some(std::slice::from_ref(self)));
+    }
+}
+
 impl Wire for Option<Bytes> {
     fn decode(reader: &mut Reader<'_>, _version: i16) -> Result<Option<Bytes>, Error> {
         reader.bytes()
