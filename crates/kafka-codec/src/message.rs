@@ -151,4 +151,35 @@ macro_rules! default_or {
     };
 }
 
-pub(crate) use {default_or, message};
+/// Lets a message be null: a byte says whether it is there (`-1` if not) before its fields.
+macro_rules! nullable {
+    ($name:ident) => {
+        impl $crate::primitives::Wire for Option<$name> {
+            fn decode(
+                reader: &mut $crate::primitives::Reader<'_>,
+                version: i16,
+            ) -> Result<Self, $crate::error::Error> {
+                match reader.i8()? {
+                    ..0 => Ok(None),
+                    _ => Ok(Some($crate::primitives::Wire::decode(reader, version)?)),
+                }
+            }
+
+            fn encode(&self, writer: &mut $crate::primitives::Writer<'_>, version: i16) {
+                match self {
+                    Some(message) => {
+                        writer.i8(1);
+                        $crate::primitives::Wire::encode(message, writer, version);
+                    }
+                    None => writer.i8(-1),
+                }
+            }
+
+            fn is_null(&self) -> bool {
+                self.is_none()
+            }
+        }
+    };
+}
+
+pub(crate) use {default_or, message, nullable};

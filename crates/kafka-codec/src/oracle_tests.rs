@@ -43,8 +43,10 @@ fn decode<M: Wire>(body: &Bytes, flexible: bool, version: i16) -> M {
 
 /// Fields that only one side knows, with their defaults, as the other side serves no version that has them; the high
 /// watermark is one of a request's.
-const ONE_SIDED: [(&str, &str); 6] = [
+const ONE_SIDED: [(&str, &str); 8] = [
     ("commit_timestamp", "-1"),
+    ("is_default", "false"),
+    ("max_num_offsets", "1"),
     ("enable_2_pc", "false"),
     ("keep_prepared_txn", "false"),
     ("ongoing_txn_producer_id", "-1"),
@@ -174,6 +176,25 @@ macro_rules! agrees_unserved {
 }
 
 agrees_unserved! {
+    alter_configs [0..=2, flexible 2]: AlterConfigsRequest AlterConfigsResponse,
+    alter_partition_reassignments [0..=1, flexible 0]:
+        AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse,
+    create_partitions [0..=3, flexible 2]: CreatePartitionsRequest CreatePartitionsResponse,
+    create_topics_of_old [0..=1, flexible 5]: CreateTopicsRequest CreateTopicsResponse,
+    describe_cluster [0..=2, flexible 0]: DescribeClusterRequest DescribeClusterResponse,
+    describe_configs [0..=4, flexible 4]: DescribeConfigsRequest DescribeConfigsResponse,
+    describe_log_dirs [1..=4, flexible 2]: DescribeLogDirsRequest DescribeLogDirsResponse,
+    describe_producers [0..=0, flexible 0]: DescribeProducersRequest DescribeProducersResponse,
+    describe_topic_partitions [0..=0, flexible 0]:
+        DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
+    elect_leaders [0..=2, flexible 2]: ElectLeadersRequest ElectLeadersResponse,
+    incremental_alter_configs [0..=1, flexible 1]:
+        IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
+    list_config_resources [0..=1, flexible 0]: ListConfigResourcesRequest ListConfigResourcesResponse,
+    list_offsets_of_old [0..=0, flexible 6]: ListOffsetsRequest ListOffsetsResponse,
+    list_partition_reassignments [0..=0, flexible 0]:
+        ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse,
+    offset_for_leader_epoch [2..=4, flexible 4]: OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
     delete_groups [0..=2, flexible 2]: DeleteGroupsRequest DeleteGroupsResponse,
     describe_groups [0..=6, flexible 5]: DescribeGroupsRequest DescribeGroupsResponse,
     find_coordinators [0..=6, flexible 3]: FindCoordinatorRequest FindCoordinatorResponse,

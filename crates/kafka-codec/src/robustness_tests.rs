@@ -96,6 +96,21 @@ proptest! {
 
     #[test]
     fn so_it_is_with_what_is_not_served_yet(seed: u64) {
+        attack_unserved::<AlterConfigsRequest, AlterConfigsResponse>(seed, 0..=2, 2);
+        attack_unserved::<AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse>(seed, 0..=1, 0);
+        attack_unserved::<CreatePartitionsRequest, CreatePartitionsResponse>(seed, 0..=3, 2);
+        attack_unserved::<CreateTopicsRequest, CreateTopicsResponse>(seed, 0..=1, 5);
+        attack_unserved::<DescribeClusterRequest, DescribeClusterResponse>(seed, 0..=2, 0);
+        attack_unserved::<DescribeConfigsRequest, DescribeConfigsResponse>(seed, 0..=4, 4);
+        attack_unserved::<DescribeLogDirsRequest, DescribeLogDirsResponse>(seed, 1..=4, 2);
+        attack_unserved::<DescribeProducersRequest, DescribeProducersResponse>(seed, 0..=0, 0);
+        attack_unserved::<DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse>(seed, 0..=0, 0);
+        attack_unserved::<ElectLeadersRequest, ElectLeadersResponse>(seed, 0..=2, 2);
+        attack_unserved::<IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse>(seed, 0..=1, 1);
+        attack_unserved::<ListConfigResourcesRequest, ListConfigResourcesResponse>(seed, 0..=1, 0);
+        attack_unserved::<ListOffsetsRequest, ListOffsetsResponse>(seed, 0..=0, 6);
+        attack_unserved::<ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse>(seed, 0..=0, 0);
+        attack_unserved::<OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse>(seed, 2..=4, 4);
         attack_unserved::<DeleteGroupsRequest, DeleteGroupsResponse>(seed, 0..=2, 2);
         attack_unserved::<DescribeGroupsRequest, DescribeGroupsResponse>(seed, 0..=6, 5);
         attack_unserved::<FindCoordinatorRequest, FindCoordinatorResponse>(seed, 0..=6, 3);

@@ -1,4 +1,5 @@
-//! ListOffsets (KIP-79): the offset of a timestamp, or of a named place in a partition.
+//! ListOffsets (KIP-79): the offset of a timestamp, or of a named place in a partition. Apache Kafka 4
+//! begins at version 1; older clients send version 0, which asks for boundaries of segments.
 
 use crate::error_code::ErrorCode;
 use crate::message::message;
@@ -43,6 +44,7 @@ message! {
         pub current_leader_epoch: i32 [4..] = -1,
         /// Milliseconds since 1970, or one of the constants above.
         pub timestamp: i64 [..],
+        pub max_num_offsets: i32 [..=0] = 1,
     }
 }
 
@@ -64,10 +66,12 @@ message! {
     pub struct ListOffsetsPartitionResponse {
         pub partition_index: i32 [..],
         pub error_code: ErrorCode [..],
+        /// Offsets at which segments begin that may hold the timestamp, the latest first.
+        pub old_style_offsets: Vec<i64> [..=0],
         /// -1 where a named place was asked for, or nothing was found.
-        pub timestamp: i64 [..] = -1,
+        pub timestamp: i64 [1..] = -1,
         /// -1 if there is no such record.
-        pub offset: i64 [..] = -1,
+        pub offset: i64 [1..] = -1,
         pub leader_epoch: i32 [4..] = -1,
     }
 }
