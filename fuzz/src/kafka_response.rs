@@ -24,6 +24,10 @@ pub fn run(bytes: &[u8]) {
         ApiKey::CreateTopics => round_trip::<CreateTopicsRequest>(version, &frame),
         ApiKey::DeleteTopics => round_trip::<DeleteTopicsRequest>(version, &frame),
         ApiKey::DeleteRecords => round_trip::<DeleteRecordsRequest>(version, &frame),
+        ApiKey::DescribeConfigs => round_trip::<DescribeConfigsRequest>(version, &frame),
+        ApiKey::AlterConfigs => round_trip::<AlterConfigsRequest>(version, &frame),
+        ApiKey::IncrementalAlterConfigs => round_trip::<IncrementalAlterConfigsRequest>(version, &frame),
+        ApiKey::ListConfigResources => round_trip::<ListConfigResourcesRequest>(version, &frame),
         ApiKey::InitProducerId => round_trip::<InitProducerIdRequest>(version, &frame),
     }
 }

@@ -10,8 +10,8 @@ use crate::guarded_clock::GuardedClock;
 use crate::tasks::Tasks;
 use crate::topics::Topics;
 use crate::{
-    Clock, ClusterId, Config, Counters, DefineError, Environment, Error, Memory, NewTopic, Topic, TopicId,
-    cleaner, retention,
+    Clock, ClusterId, Config, ConfigChange, Counters, DefineError, Environment, Error, Memory, NewTopic,
+    Topic, TopicId, cleaner, retention,
 };
 
 /// The broker; clones share it.
@@ -198,14 +198,22 @@ impl Broker {
             .collect()
     }
 
-    /// Replaces the configuration of a topic: what `configs` does not name gets its default.
-    pub async fn configure_topic(
+    /// Changes the configuration of topics, each for itself, durably; with `validate_only` nothing is changed. Results are in
+    /// the order of `changes`.
+    pub async fn configure_topics(
         &self,
-        id: TopicId,
-        configs: Vec<(String, Option<String>)>,
-    ) -> Result<Created, DefineError> {
-        self.define(|reply| Message::Configure { id, configs, reply })
-            .await
+        changes: Vec<(TopicId, ConfigChange)>,
+        validate_only: bool,
+    ) -> Vec<Result<Created, DefineError>> {
+        let message = |(id, change)| {
+            move |reply| Message::Configure {
+                id,
+                change,
+                validate_only,
+                reply,
+            }
+        };
+        self.define_all(changes.into_iter().map(message)).await
     }
 
     /// A producer id that no producer ever had, not even before a crash.

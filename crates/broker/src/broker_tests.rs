@@ -7,8 +7,9 @@ use firth_batch::{Batch, Builder, Compression};
 use firth_log::{Change, Engine, Frame, LogId, Options};
 
 use crate::{
-    At, Bounds, Broker, CleanupPolicy, Clock, ClusterId, Config, ConfigError, Created, DefineError,
-    Environment, NewTopic, OffsetAndTimestamp, ProduceError, ReadError, Topic, TopicId, retention,
+    At, Bounds, Broker, CleanupPolicy, Clock, ClusterId, Config, ConfigChange, ConfigEdit, ConfigError,
+    Created, DefineError, Environment, NewTopic, OffsetAndTimestamp, ProduceError, ReadError, Topic, TopicId,
+    retention,
 };
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -149,6 +150,10 @@ async fn of_many_who_create_a_topic_one_succeeds_and_all_see_it() {
     assert_eq!((created, broker.topic_count()), (1, 1));
 }
 
+async fn configure(broker: &Broker, id: TopicId, change: ConfigChange) -> Result<Created, DefineError> {
+    broker.configure_topics(vec![(id, change)], false).await.remove(0)
+}
+
 #[tokio::test]
 async fn definitions_survive_a_restart() {
     let engine = engine();
@@ -160,10 +165,21 @@ async fn definitions_survive_a_restart() {
     broker.delete_topic(b.id).await.unwrap();
     let c = broker.topic("c").unwrap();
     let configs = vec![("retention.ms".to_owned(), Some("9".to_owned()))];
-    let configured = broker.configure_topic(c.id, configs).await.unwrap().topic;
+    let change = ConfigChange::Replace(configs);
+    let configured = configure(&broker, c.id, change.clone()).await.unwrap().topic;
     assert_eq!(
         (configured.config.retention_ms, configured.config.retention_bytes),
         (9, -1)
+    );
+    let written = engine.bounds(LogId::DEFINITIONS);
+    configure(&broker, c.id, change).await.unwrap();
+    let other = ConfigChange::Edit(vec![("retention.ms".to_owned(), ConfigEdit::Delete)]);
+    let validated = broker.configure_topics(vec![(c.id, other)], true).await.remove(0);
+    assert_eq!(validated.unwrap().topic, broker.topic("c").unwrap(), "as it is");
+    assert_eq!(
+        engine.bounds(LogId::DEFINITIONS),
+        written,
+        "neither changed anything"
     );
     append(&broker, &c, &[NOW_MS]).await;
     let before = broker.topics();
@@ -222,12 +238,17 @@ async fn the_definitions_log_does_not_grow_for_ever() {
     let topic = create(&broker, "t", &[]).await;
     let mut starts = HashSet::new();
     // Each configuration is a record of about 400 bytes, and a snapshot is due after 1 MiB of them.
-    let entries: Vec<_> = crate::SETTINGS
-        .iter()
-        .map(|row| (row.name.to_owned(), Some(row.default.to_owned())))
-        .collect();
-    for _ in 0..8000 {
-        broker.configure_topic(topic.id, entries.clone()).await.unwrap();
+    let entries = |bytes: &str| {
+        let value = |row: &crate::Setting| match row.name {
+            "retention.bytes" => bytes.to_owned(),
+            _ => row.default.to_owned(),
+        };
+        let rows = crate::SETTINGS.iter();
+        ConfigChange::Replace(rows.map(|row| (row.name.to_owned(), Some(value(row)))).collect())
+    };
+    for count in 0..8000 {
+        let change = entries(&count.to_string());
+        configure(&broker, topic.id, change).await.unwrap();
         starts.insert(engine.bounds(LogId::DEFINITIONS).unwrap().start);
     }
     assert!(starts.len() >= 2, "trimmed to {starts:?}");
@@ -494,8 +515,7 @@ async fn unknown_ids_are_nobodys() {
     let broker = open(&engine()).await;
     assert_eq!(broker.topic_by_id(TopicId([0; 16])), None);
     assert_eq!(
-        broker
-            .configure_topic(TopicId([0; 16]), Vec::new())
+        configure(&broker, TopicId([0; 16]), ConfigChange::Replace(Vec::new()))
             .await
             .map(|_| ()),
         Err(DefineError::UnknownTopic)

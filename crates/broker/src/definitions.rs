@@ -23,7 +23,7 @@ use firth_log::LogId;
 use self::shared_configs::SharedConfigs;
 use crate::topic_name::Colliding;
 use crate::topics::{TopicChange, TopicMap};
-use crate::{ClusterId, DefineError, Partition, Topic, TopicConfig, TopicId, topic_name};
+use crate::{ClusterId, ConfigChange, DefineError, Partition, Topic, TopicConfig, TopicId, topic_name};
 
 /// Partitions of one topic. Their logs are created in one frame.
 pub const PARTITIONS_MAX: u32 = 10_000;
@@ -59,7 +59,7 @@ pub(crate) enum Request {
     },
     ConfigureTopic {
         id: TopicId,
-        configs: Vec<(String, Option<String>)>,
+        change: ConfigChange,
     },
     ReserveProducerIds,
     /// Decides nothing if the cluster has an id already.
@@ -134,11 +134,14 @@ impl Definitions {
                 };
                 Ok((Some(Record::TopicDeleted { id: *id }), response))
             }
-            Request::ConfigureTopic { id, configs } => {
-                self.topics.get_by_id(*id).ok_or(DefineError::UnknownTopic)?;
-                let (warnings, configs) = parse(configs)?;
-                let record = Record::TopicConfigured { id: *id, configs };
-                Ok((Some(record), Response::Topic { id: *id, warnings }))
+            Request::ConfigureTopic { id, change } => {
+                let topic = self.topics.get_by_id(*id).ok_or(DefineError::UnknownTopic)?;
+                let (config, warnings) = topic.config.changed(change)?;
+                let record = (config != *topic.config).then(|| Record::TopicConfigured {
+                    id: *id,
+                    configs: stored(&config),
+                });
+                Ok((record, Response::Topic { id: *id, warnings }))
             }
             Request::ReserveProducerIds => {
                 let first = self.producer_ids_reserved;

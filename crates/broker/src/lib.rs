@@ -49,9 +49,10 @@ pub use offsets::{At, OffsetAndTimestamp};
 pub use produce::Appended;
 pub use topic::{Partition, Topic, TopicId};
 pub use topic_config::{
-    Allowed, CleanupPolicy, CompressionType, ConfigError, Effect, Ratio, SETTINGS, Setting, TopicConfig,
+    Allowed, CleanupPolicy, CompressionType, ConfigChange, ConfigEdit, ConfigError, Effect, Ratio, SETTINGS,
+    Setting, TopicConfig,
 };
-pub use topic_name::{InvalidName, TOPIC_NAME_BYTES_MAX};
+pub use topic_name::{InvalidName, TOPIC_NAME_BYTES_MAX, validate as validate_topic_name};
 
 /// The engine's types that pass through unchanged.
 pub use firth_log::{Bounds, Commit, Failed, Read, Signal};

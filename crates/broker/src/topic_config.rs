@@ -4,6 +4,10 @@
 //! create topics, and what they ask for holds in another way or has no meaning here; setting one gives a warning.
 //! Every other name is refused. Defaults are Kafka's.
 
+mod change;
+
+pub use change::{ConfigChange, ConfigEdit};
+
 use std::fmt;
 
 use firth_batch::TimestampType;
@@ -55,6 +59,8 @@ pub enum ConfigError {
     Null { name: &'static str },
     #[error("{name}={value} is not supported: it must be {}", allowed_of(.name))]
     Invalid { name: &'static str, value: String },
+    #[error("{name} is not a list, so nothing can be added to it or taken from it")]
+    NotAList { name: &'static str },
     #[error("min.compaction.lag.ms ({min}) is greater than max.compaction.lag.ms ({max})")]
     CompactionLag { min: i64, max: i64 },
 }
@@ -221,11 +227,7 @@ impl TopicConfig {
     }
 
     fn set(&mut self, name: &str, value: Option<&str>) -> Result<&'static Setting, ConfigError> {
-        let found = SETTINGS
-            .iter()
-            .enumerate()
-            .find(|(_, setting)| setting.name == name);
-        let (index, setting) = found.ok_or_else(|| ConfigError::Unknown(shortened(name)))?;
+        let (index, setting) = find(name)?;
         let value = value.ok_or(ConfigError::Null { name: setting.name })?.trim();
         if !setting.allowed.allows(value) {
             return Err(ConfigError::Invalid {
@@ -300,6 +302,13 @@ impl fmt::Display for Allowed {
             Allowed::Ratio => f.write_str("a number from 0 to 1"),
         }
     }
+}
+
+/// The row of this name, and its place in the table.
+fn find(name: &str) -> Result<(usize, &'static Setting), ConfigError> {
+    let mut rows = SETTINGS.iter().enumerate();
+    rows.find(|(_, setting)| setting.name == name)
+        .ok_or_else(|| ConfigError::Unknown(shortened(name)))
 }
 
 fn allowed_of(name: &str) -> String {

@@ -20,7 +20,7 @@ pub enum InvalidName {
     Character(char),
 }
 
-pub(crate) fn validate(name: &str) -> Result<(), InvalidName> {
+pub fn validate(name: &str) -> Result<(), InvalidName> {
     match name {
         "" => return Err(InvalidName::Empty),
         "." | ".." => return Err(InvalidName::Dots),

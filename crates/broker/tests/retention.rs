@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
 
 use firth_batch::{Batch, Builder, Compression};
-use firth_broker::{Bounds, Broker, Clock, Config, Environment, NewTopic, Topic};
+use firth_broker::{Bounds, Broker, Clock, Config, ConfigChange, Environment, NewTopic, Topic};
 use firth_log::file::recorder::Recorder;
 use firth_log::{Engine, Options};
 
@@ -209,7 +209,9 @@ async fn sealed_segments_go_by_size_after_a_restart_too() {
     let bytes = (2 * 3 * VALUE_BYTES).to_string();
     let configs = settings(&[("retention.ms", "-1"), ("retention.bytes", &bytes)]);
     let id = running.topic("t").id;
-    running.broker.configure_topic(id, configs).await.unwrap();
+    let change = vec![(id, ConfigChange::Replace(configs))];
+    let mut configured = running.broker.configure_topics(change, false).await;
+    configured.remove(0).unwrap();
     running.look().await;
     assert_eq!(running.bounds("t"), Bounds { start: 3, end: 9 });
     running.stop().await;

@@ -184,6 +184,10 @@ apis! {
     20 DeleteTopics [1..=6, flexible 4] DeleteTopicsRequest DeleteTopicsResponse,
     21 DeleteRecords [0..=2, flexible 2] DeleteRecordsRequest DeleteRecordsResponse,
     22 InitProducerId [0..=5, flexible 2] InitProducerIdRequest InitProducerIdResponse,
+    32 DescribeConfigs [0..=4, flexible 4] DescribeConfigsRequest DescribeConfigsResponse,
+    33 AlterConfigs [0..=2, flexible 2] AlterConfigsRequest AlterConfigsResponse,
+    44 IncrementalAlterConfigs [0..=1, flexible 1] IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
+    74 ListConfigResources [0..=1, flexible 0] ListConfigResourcesRequest ListConfigResourcesResponse,
 }
 
 impl ApiKey {

@@ -145,13 +145,17 @@ macro_rules! agrees {
 }
 
 agrees! {
+    alter_configs: AlterConfigsRequest AlterConfigsResponse,
     api_versions: ApiVersionsRequest ApiVersionsResponse,
     create_topics: CreateTopicsRequest CreateTopicsResponse,
     delete_records: DeleteRecordsRequest DeleteRecordsResponse,
     delete_topics: DeleteTopicsRequest DeleteTopicsResponse,
+    describe_configs: DescribeConfigsRequest DescribeConfigsResponse,
     fetch: FetchRequest FetchResponse,
     find_coordinator: FindCoordinatorRequest FindCoordinatorResponse,
+    incremental_alter_configs: IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
     init_producer_id: InitProducerIdRequest InitProducerIdResponse,
+    list_config_resources: ListConfigResourcesRequest ListConfigResourcesResponse,
     list_offsets: ListOffsetsRequest ListOffsetsResponse,
     metadata: MetadataRequest MetadataResponse,
     produce: ProduceRequest ProduceResponse,
@@ -176,21 +180,16 @@ macro_rules! agrees_unserved {
 }
 
 agrees_unserved! {
-    alter_configs [0..=2, flexible 2]: AlterConfigsRequest AlterConfigsResponse,
     alter_partition_reassignments [0..=1, flexible 0]:
         AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse,
     create_partitions [0..=3, flexible 2]: CreatePartitionsRequest CreatePartitionsResponse,
     create_topics_of_old [0..=1, flexible 5]: CreateTopicsRequest CreateTopicsResponse,
     describe_cluster [0..=2, flexible 0]: DescribeClusterRequest DescribeClusterResponse,
-    describe_configs [0..=4, flexible 4]: DescribeConfigsRequest DescribeConfigsResponse,
     describe_log_dirs [1..=4, flexible 2]: DescribeLogDirsRequest DescribeLogDirsResponse,
     describe_producers [0..=0, flexible 0]: DescribeProducersRequest DescribeProducersResponse,
     describe_topic_partitions [0..=0, flexible 0]:
         DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
     elect_leaders [0..=2, flexible 2]: ElectLeadersRequest ElectLeadersResponse,
-    incremental_alter_configs [0..=1, flexible 1]:
-        IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
-    list_config_resources [0..=1, flexible 0]: ListConfigResourcesRequest ListConfigResourcesResponse,
     list_offsets_of_old [0..=0, flexible 6]: ListOffsetsRequest ListOffsetsResponse,
     list_partition_reassignments [0..=0, flexible 0]:
         ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse,

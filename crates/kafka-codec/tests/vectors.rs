@@ -102,6 +102,10 @@ fn answers_of_kafka_s_schemas_are_read_and_written_again_byte_for_byte() {
             ApiKey::CreateTopics => check::<CreateTopicsRequest>(vector),
             ApiKey::DeleteTopics => check::<DeleteTopicsRequest>(vector),
             ApiKey::DeleteRecords => check::<DeleteRecordsRequest>(vector),
+            ApiKey::DescribeConfigs => check::<DescribeConfigsRequest>(vector),
+            ApiKey::AlterConfigs => check::<AlterConfigsRequest>(vector),
+            ApiKey::IncrementalAlterConfigs => check::<IncrementalAlterConfigsRequest>(vector),
+            ApiKey::ListConfigResources => check::<ListConfigResourcesRequest>(vector),
             ApiKey::InitProducerId => check::<InitProducerIdRequest>(vector),
         }
     }

@@ -1,13 +1,17 @@
 //! One file per API, named as the protocol names it. A handler turns a request into a response; what is written, when
 //! and in which order is the connection's business.
 
+mod alter_configs;
 mod api_versions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
+mod describe_configs;
 mod fetch;
 mod find_coordinator;
+mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod metadata;
 mod produce;
@@ -15,8 +19,10 @@ mod produce;
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use firth_broker::{DefineError, Topic, validate_topic_name};
 use firth_kafka_codec::{ByteStr, ErrorCode, Request, RequestHeader, ResponseMessage, encode_response};
 
 use crate::closed::Closed;
@@ -84,6 +90,16 @@ pub(crate) fn start(
         Request::InitProducerId(request) => run(client, header, async move {
             init_producer_id::handle(&of, request).await
         }),
+        Request::DescribeConfigs(request) => run(client, header, describe_configs::handle(of, request)),
+        Request::AlterConfigs(request) => run(client, header, alter_configs::handle(of, request)),
+        Request::IncrementalAlterConfigs(request) => {
+            run(client, header, incremental_alter_configs::handle(of, request))
+        }
+        Request::ListConfigResources(request) => run(
+            client,
+            header,
+            list_config_resources::handle(of, version, request),
+        ),
     };
     Ok(Started::Running(running))
 }
@@ -159,6 +175,25 @@ fn once<T, K: Eq + Hash>(things: impl IntoIterator<Item = T>, key: impl Fn(&T) -
         }
     }
     once
+}
+
+/// Why something was refused: a code, and a sentence for people.
+type Refused = (ErrorCode, Option<ByteStr>);
+
+fn refused(error_code: ErrorCode, reason: &impl ToString) -> Refused {
+    (error_code, message(reason))
+}
+
+/// A topic that is asked for by name.
+fn find_topic(client: &Client, name: &str) -> Result<Arc<Topic>, Refused> {
+    if let Some(topic) = client.server.broker.topic(name) {
+        return Ok(topic);
+    }
+    let error = match validate_topic_name(name) {
+        Ok(()) => DefineError::UnknownTopic,
+        Err(error) => DefineError::InvalidName(error),
+    };
+    Err(refused(crate::error::of_define(&error), &error))
 }
 
 fn message(error: &impl ToString) -> Option<ByteStr> {

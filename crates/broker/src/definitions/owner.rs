@@ -13,7 +13,7 @@ use super::replay::{Position, Replay};
 use super::{Definitions, Entry, NewTopic, Record, Request, Response};
 use crate::counters::{Counting, add};
 use crate::topics::{TopicChange, Topics};
-use crate::{ClusterId, DefineError, Environment, Topic, TopicId};
+use crate::{ClusterId, ConfigChange, DefineError, Environment, Topic, TopicId};
 
 /// Requests that wait to be decided; who sends one more waits.
 pub(crate) const REQUESTS_MAX: usize = 1024;
@@ -38,7 +38,8 @@ pub(crate) enum Message {
     },
     Configure {
         id: TopicId,
-        configs: Vec<(String, Option<String>)>,
+        change: ConfigChange,
+        validate_only: bool,
         reply: oneshot::Sender<Defined>,
     },
     AllocateProducerId {
@@ -175,9 +176,13 @@ impl Owner {
                 let defined = decided.and_then(|_| Ok((topic.ok_or(DefineError::UnknownTopic)?, Vec::new())));
                 round.answers.push(Answer::Defined(reply, defined));
             }
-            Message::Configure { id, configs, reply } => {
-                let decided = self.decide(&Request::ConfigureTopic { id, configs }, round);
-                let defined = decided.and_then(|response| self.defined(response));
+            Message::Configure {
+                id,
+                change,
+                validate_only,
+                reply,
+            } => {
+                let defined = self.configure(id, change, validate_only, round);
                 round.answers.push(Answer::Defined(reply, defined));
             }
             Message::AllocateProducerId { reply } => {
@@ -220,6 +225,22 @@ impl Owner {
             return Ok((topic, warnings));
         }
         let response = self.decide(&request, round)?;
+        self.defined(response)
+    }
+
+    fn configure(
+        &mut self,
+        id: TopicId,
+        change: ConfigChange,
+        validate_only: bool,
+        round: &mut Round,
+    ) -> Defined {
+        let request = Request::ConfigureTopic { id, change };
+        let response = if validate_only {
+            self.definitions.handle(&request)?.1
+        } else {
+            self.decide(&request, round)?
+        };
         self.defined(response)
     }
 

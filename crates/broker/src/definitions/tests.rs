@@ -92,7 +92,7 @@ impl Live {
                 let id = self.nth(*nth);
                 self.decide(&Request::ConfigureTopic {
                     id,
-                    configs: retention_ms(*retention),
+                    change: ConfigChange::Replace(retention_ms(*retention)),
                 });
             }
             Command::Reserve => self.decide(&Request::ReserveProducerIds),

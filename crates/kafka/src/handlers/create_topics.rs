@@ -1,10 +1,10 @@
 use firth_broker::{Created, NewTopic};
 use firth_kafka_codec::{
     ByteStr, CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfigs, CreatableTopicResult,
-    CreateTopicsRequest, CreateTopicsResponse, ErrorCode, Uuid,
+    CreateTopicsRequest, CreateTopicsResponse, ErrorCode, SOURCE_DEFAULT, SOURCE_TOPIC, Uuid,
 };
 
-use super::{Answer, REPEATED, message, once};
+use super::{Answer, REPEATED, Refused, message, once};
 use crate::error;
 use crate::server::Client;
 
@@ -15,10 +15,6 @@ const DEFAULT: i16 = -1;
 const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
 /// One broker that flushes has one copy of everything, whatever was asked for.
 const REPLICATION_FACTOR: i16 = 1;
-
-/// Where a setting comes from (KIP-226).
-const SOURCE_TOPIC: i8 = 1;
-const SOURCE_DEFAULT: i8 = 5;
 
 pub(super) async fn handle(client: &Client, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let validate_only = request.validate_only;
@@ -57,8 +53,6 @@ pub(super) async fn handle(client: &Client, request: CreateTopicsRequest) -> Cre
         ..Default::default()
     }
 }
-
-type Refused = (ErrorCode, Option<ByteStr>);
 
 fn answer(
     asked: CreatableTopic,

@@ -62,7 +62,7 @@ pub(super) async fn handle(client: &Client, version: i16, request: MetadataReque
 
 /// Where clients are to connect: the address that this one used, unless another is advertised. So a client behind a
 /// tunnel or on another interface is not sent to a place that it cannot reach.
-fn own_address(client: &Client) -> MetadataResponseBroker {
+pub(super) fn own_address(client: &Client) -> MetadataResponseBroker {
     let config = &client.server.config;
     let (host, port) = match &config.advertise {
         Some((host, port)) => (ByteStr::from(host.as_str()), *port),

@@ -1,5 +1,6 @@
 //! The language of the scripts.
 
+mod admin;
 mod print;
 mod request;
 

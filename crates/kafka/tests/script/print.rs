@@ -59,7 +59,7 @@ impl Names {
     }
 }
 
-fn error(code: ErrorCode) -> String {
+pub(super) fn error(code: ErrorCode) -> String {
     if code == ErrorCode::None {
         String::new()
     } else {
@@ -67,8 +67,9 @@ fn error(code: ErrorCode) -> String {
     }
 }
 
-fn message(message: Option<&ByteStr>) -> String {
-    message.map_or(String::new(), |message| format!(" ({message})"))
+pub(super) fn message(message: Option<&ByteStr>) -> String {
+    let said = message.filter(|message| !message.is_empty());
+    said.map_or(String::new(), |message| format!(" ({message})"))
 }
 
 fn time(timestamp: i64) -> String {
@@ -78,10 +79,11 @@ fn time(timestamp: i64) -> String {
     }
 }
 
+pub(super) fn read<R: RequestMessage>(version: i16, frame: &Bytes) -> R::Response {
+    decode_response::<R>(version, frame).unwrap().1
+}
+
 pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes, names: &mut Names) -> Vec<String> {
-    fn read<R: RequestMessage>(version: i16, frame: &Bytes) -> R::Response {
-        decode_response::<R>(version, frame).unwrap().1
-    }
     match api {
         ApiKey::Produce => produced(&read::<ProduceRequest>(version, frame), names),
         ApiKey::Fetch => fetched(&read::<FetchRequest>(version, frame), version, names),
@@ -138,6 +140,10 @@ pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes, names: &mut Nam
                 error(error_code)
             )]
         }
+        ApiKey::DescribeConfigs
+        | ApiKey::AlterConfigs
+        | ApiKey::IncrementalAlterConfigs
+        | ApiKey::ListConfigResources => super::admin::response(api, version, frame),
     }
 }
 

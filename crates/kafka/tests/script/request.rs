@@ -4,15 +4,15 @@ use bytes::Bytes;
 use firth_batch::{Builder, Compression};
 use firth_kafka_codec::*;
 
-use super::Sent;
 use super::print::Names;
+use super::{Sent, admin};
 use crate::support::records::{self, batch};
 use crate::support::{NOW_MS, TestClient};
 
 /// A line as words and `name=value` pairs.
 pub(super) struct Words<'a> {
-    words: Vec<&'a str>,
-    values: HashMap<&'a str, &'a str>,
+    pub(super) words: Vec<&'a str>,
+    pub(super) values: HashMap<&'a str, &'a str>,
 }
 
 impl<'a> Words<'a> {
@@ -25,15 +25,15 @@ impl<'a> Words<'a> {
         Words { words, values }
     }
 
-    fn text(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.values.get(name).copied()
     }
 
-    fn number<T: std::str::FromStr<Err: std::fmt::Debug>>(&self, name: &str, default: T) -> T {
+    pub(super) fn number<T: std::str::FromStr<Err: std::fmt::Debug>>(&self, name: &str, default: T) -> T {
         self.text(name).map_or(default, |text| text.parse().unwrap())
     }
 
-    fn has(&self, word: &str) -> bool {
+    pub(super) fn has(&self, word: &str) -> bool {
         self.words.contains(&word)
     }
 }
@@ -95,11 +95,11 @@ pub(super) fn encode(words: &Words<'_>, names: &Names, client: &mut TestClient) 
                 },
             )
         }
-        other => panic!("unknown request {other}"),
+        _ => admin::encode(words, client),
     }
 }
 
-fn one<R: RequestMessage>(client: &mut TestClient, version: i16, request: &R) -> (Sent, Bytes) {
+pub(super) fn one<R: RequestMessage>(client: &mut TestClient, version: i16, request: &R) -> (Sent, Bytes) {
     (
         Sent {
             api: R::API_KEY,
@@ -333,6 +333,7 @@ fn offsets(words: &Words<'_>) -> ListOffsetsRequest {
                 partition_index: index,
                 current_leader_epoch: words.number("leader", -1),
                 timestamp,
+                ..Default::default()
             };
             let again = words.has("twice").then(|| partition.clone());
             ListOffsetsTopic {
