@@ -28,6 +28,7 @@ pub fn run(bytes: &[u8]) {
         ApiKey::AlterConfigs => round_trip::<AlterConfigsRequest>(version, &frame),
         ApiKey::IncrementalAlterConfigs => round_trip::<IncrementalAlterConfigsRequest>(version, &frame),
         ApiKey::ListConfigResources => round_trip::<ListConfigResourcesRequest>(version, &frame),
+        ApiKey::CreatePartitions => round_trip::<CreatePartitionsRequest>(version, &frame),
         ApiKey::InitProducerId => round_trip::<InitProducerIdRequest>(version, &frame),
     }
 }

@@ -198,6 +198,24 @@ impl Broker {
             .collect()
     }
 
+    /// Gives topics more partitions, so many in all, each for itself, durably; with `validate_only` nothing is created.
+    /// Results are in the order of `wanted`.
+    pub async fn create_partitions(
+        &self,
+        wanted: Vec<(TopicId, i64)>,
+        validate_only: bool,
+    ) -> Vec<Result<Created, DefineError>> {
+        let message = |(id, partitions)| {
+            move |reply| Message::CreatePartitions {
+                id,
+                partitions,
+                validate_only,
+                reply,
+            }
+        };
+        self.define_all(wanted.into_iter().map(message)).await
+    }
+
     /// Changes the configuration of topics, each for itself, durably; with `validate_only` nothing is changed. Results are in
     /// the order of `changes`.
     pub async fn configure_topics(

@@ -57,6 +57,12 @@ pub(crate) enum Request {
     DeleteTopic {
         id: TopicId,
     },
+    /// So many partitions in all.
+    CreatePartitions {
+        id: TopicId,
+        partitions: u32,
+        first_log: LogId,
+    },
     ConfigureTopic {
         id: TopicId,
         change: ConfigChange,
@@ -134,6 +140,23 @@ impl Definitions {
                 };
                 Ok((Some(Record::TopicDeleted { id: *id }), response))
             }
+            Request::CreatePartitions {
+                id,
+                partitions,
+                first_log,
+            } => {
+                let added = self.check_partitions(*id, *partitions)?;
+                let record = Record::PartitionsCreated {
+                    id: *id,
+                    first_log: *first_log,
+                    partitions: added,
+                };
+                let response = Response::Topic {
+                    id: *id,
+                    warnings: Vec::new(),
+                };
+                Ok((Some(record), response))
+            }
             Request::ConfigureTopic { id, change } => {
                 let topic = self.topics.get_by_id(*id).ok_or(DefineError::UnknownTopic)?;
                 let (config, warnings) = topic.config.changed(change)?;
@@ -167,14 +190,33 @@ impl Definitions {
         if let Some(other) = Colliding::new(name.into()).and_then(|name| self.collisions.get(&name)) {
             return Err(DefineError::NameCollision(name.to_owned(), other.to_string()));
         }
+        self.check_count(partitions, partitions)?;
+        parse(&new.configs).map(|(warnings, _)| warnings)
+    }
+
+    /// Whether a topic may have so many partitions, and how many that are more than it has.
+    pub(crate) fn check_partitions(&self, id: TopicId, partitions: u32) -> Result<u32, DefineError> {
+        let topic = self.topics.get_by_id(id).ok_or(DefineError::UnknownTopic)?;
+        let exist = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
+        let added = partitions.checked_sub(exist).filter(|added| *added > 0);
+        let added = added.ok_or(DefineError::NoMorePartitions {
+            exist,
+            asked: partitions.into(),
+        })?;
+        self.check_count(partitions, added)?;
+        Ok(added)
+    }
+
+    /// Whether a topic may have so many partitions, and all topics together so many more.
+    fn check_count(&self, partitions: u32, added: u32) -> Result<(), DefineError> {
         if partitions == 0 || partitions > PARTITIONS_MAX {
             return Err(DefineError::InvalidPartitions(partitions.into()));
         }
         let exist = self.topics.partition_count();
-        if exist.saturating_add(partitions as usize) > PARTITIONS_TOTAL_MAX {
+        if exist.saturating_add(added as usize) > PARTITIONS_TOTAL_MAX {
             return Err(DefineError::TooManyPartitions { exist });
         }
-        parse(&new.configs).map(|(warnings, _)| warnings)
+        Ok(())
     }
 
     /// Applies a record that was decided here or read from the log; the change to the topics that others see.
@@ -189,7 +231,6 @@ impl Definitions {
                 name,
                 configs,
             } => {
-                let log = |index: u32| LogId(first_log.0.saturating_add(index.into()));
                 let name: Arc<str> = name.as_str().into();
                 self.collisions.extend(Colliding::new(name.clone()));
                 let other = self.topics.get(&name).filter(|topic| topic.id != *id);
@@ -200,8 +241,8 @@ impl Definitions {
                 TopicChange::Put(Arc::new(Topic {
                     name,
                     id: *id,
-                    partitions: (0..*partitions)
-                        .map(|index| Partition { log: log(index) })
+                    partitions: logs(*first_log, *partitions)
+                        .map(|log| Partition { log })
                         .collect(),
                     config: self.configs.restore(configs),
                 }))
@@ -212,6 +253,16 @@ impl Definitions {
                     self.collisions.remove(&name);
                 }
                 TopicChange::Remove(topic)
+            }
+            Record::PartitionsCreated {
+                id,
+                first_log,
+                partitions,
+            } => {
+                let mut topic = Topic::clone(self.topics.get_by_id(*id)?);
+                let added = logs(*first_log, *partitions).map(|log| Partition { log });
+                topic.partitions.extend(added);
+                TopicChange::Put(Arc::new(topic))
             }
             Record::TopicConfigured { id, configs } => {
                 let mut topic = Topic::clone(self.topics.get_by_id(*id)?);
@@ -244,16 +295,7 @@ impl Definitions {
     pub(crate) fn snapshot(&self) -> impl Iterator<Item = Record> {
         let mut topics: Vec<&Arc<Topic>> = self.topics.iter().collect();
         topics.sort_unstable_by_key(|topic| topic.partitions.first().map(|partition| partition.log));
-        let created = topics.into_iter().map(|topic| Record::TopicCreated {
-            id: topic.id,
-            first_log: topic
-                .partitions
-                .first()
-                .map_or(LogId::FIRST_ALLOCATED, |partition| partition.log),
-            partitions: u32::try_from(topic.partitions.len()).unwrap_or(PARTITIONS_MAX),
-            name: topic.name.to_string(),
-            configs: stored(&topic.config),
-        });
+        let created = topics.into_iter().flat_map(|topic| records_of(topic));
         let reserved = Record::ProducerIdsReserved {
             next: self.producer_ids_reserved,
         };
@@ -262,6 +304,37 @@ impl Definitions {
         let others = cluster.into_iter().chain(time);
         others.chain(std::iter::once(reserved)).chain(created)
     }
+}
+
+/// The records that give a topic: one that creates it, and one for each time that it got more partitions.
+fn records_of(topic: &Topic) -> Vec<Record> {
+    let mut runs: Vec<(LogId, u32)> = Vec::new();
+    for Partition { log } in &topic.partitions {
+        match runs.last_mut() {
+            Some((first, count)) if first.0.saturating_add(u64::from(*count)) == log.0 => *count += 1,
+            _ => runs.push((*log, 1)),
+        }
+    }
+    let mut runs = runs.into_iter();
+    let (first_log, partitions) = runs.next().unwrap_or((LogId::FIRST_ALLOCATED, 0));
+    let created = Record::TopicCreated {
+        id: topic.id,
+        first_log,
+        partitions,
+        name: topic.name.to_string(),
+        configs: stored(&topic.config),
+    };
+    let added = runs.map(|(first_log, partitions)| Record::PartitionsCreated {
+        id: topic.id,
+        first_log,
+        partitions,
+    });
+    std::iter::once(created).chain(added).collect()
+}
+
+/// So many logs with consecutive ids.
+pub(crate) fn logs(first: LogId, count: u32) -> impl Iterator<Item = LogId> {
+    (0..count).map(move |index| LogId(first.0.saturating_add(index.into())))
 }
 
 fn parse(configs: &[(String, Option<String>)]) -> Result<(Vec<String>, Configs), DefineError> {

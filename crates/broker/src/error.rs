@@ -41,6 +41,8 @@ pub enum DefineError {
     UnknownTopic,
     #[error("a topic has 1 to {PARTITIONS_MAX} partitions, not {0}")]
     InvalidPartitions(i64),
+    #[error("the topic has {exist} partitions, and {asked} would not be more")]
+    NoMorePartitions { exist: u32, asked: i64 },
     #[error("there are {exist} partitions already, and a broker has at most {PARTITIONS_TOTAL_MAX}")]
     TooManyPartitions { exist: usize },
     #[error(transparent)]

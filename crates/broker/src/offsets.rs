@@ -64,6 +64,31 @@ impl Broker {
         }
     }
 
+    /// Where stretches of a partition begin that are stored together, the latest first: those whose records are all of the time
+    /// `at` or of an earlier one, and the end of the log if that is now. This is what clients asked before records could be
+    /// found by their time.
+    pub fn boundaries(&self, topic: &Topic, partition: i32, at: At) -> Result<Vec<i64>, ReadError> {
+        let log = topic.log(partition).ok_or(ReadError::UnknownPartition)?;
+        let bounds = self.engine().bounds(log).ok_or(ReadError::UnknownPartition)?;
+        let until = match at {
+            At::Earliest => return Ok(vec![bounds.start]),
+            At::Timestamp(timestamp) => timestamp,
+            At::Latest | At::MaxTimestamp => i64::MAX,
+        };
+        let end = (until >= self.clock().wall_ms()).then_some(bounds.end);
+        let extents = self.engine().extents(log);
+        let begun = extents
+            .iter()
+            .rev()
+            .filter(|extent| extent.max_timestamp <= until);
+        let mut offsets: Vec<i64> = begun
+            .map(|extent| extent.first_offset.max(bounds.start))
+            .collect();
+        offsets.splice(0..0, end);
+        offsets.dedup();
+        Ok(offsets)
+    }
+
     async fn max_timestamp(
         &self,
         log: LogId,

@@ -174,18 +174,19 @@ apis! {
     /// reads compressed batches, and without them silently sends uncompressed ones (KAFKA-18659).
     0 Produce [3..=13, flexible 9, advertised 0] ProduceRequest ProduceResponse,
     1 Fetch [4..=17, flexible 12] FetchRequest FetchResponse,
-    2 ListOffsets [1..=11, flexible 6] ListOffsetsRequest ListOffsetsResponse,
+    2 ListOffsets [0..=11, flexible 6] ListOffsetsRequest ListOffsetsResponse,
     3 Metadata [0..=13, flexible 9] MetadataRequest MetadataResponse,
     /// There are no groups yet. librdkafka derives from version 0 that the broker reads LZ4, and without it silently sends
     /// uncompressed batches. Transactional producers need version 1, and so learn at once that there are none.
     10 FindCoordinator [0..=0, flexible 3] FindCoordinatorRequest FindCoordinatorResponse,
     18 ApiVersions [0..=4, flexible 3] ApiVersionsRequest ApiVersionsResponse,
-    19 CreateTopics [2..=7, flexible 5] CreateTopicsRequest CreateTopicsResponse,
+    19 CreateTopics [0..=7, flexible 5] CreateTopicsRequest CreateTopicsResponse,
     20 DeleteTopics [1..=6, flexible 4] DeleteTopicsRequest DeleteTopicsResponse,
     21 DeleteRecords [0..=2, flexible 2] DeleteRecordsRequest DeleteRecordsResponse,
     22 InitProducerId [0..=5, flexible 2] InitProducerIdRequest InitProducerIdResponse,
     32 DescribeConfigs [0..=4, flexible 4] DescribeConfigsRequest DescribeConfigsResponse,
     33 AlterConfigs [0..=2, flexible 2] AlterConfigsRequest AlterConfigsResponse,
+    37 CreatePartitions [0..=3, flexible 2] CreatePartitionsRequest CreatePartitionsResponse,
     44 IncrementalAlterConfigs [0..=1, flexible 1] IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
     74 ListConfigResources [0..=1, flexible 0] ListConfigResourcesRequest ListConfigResourcesResponse,
 }

@@ -147,6 +147,7 @@ macro_rules! agrees {
 agrees! {
     alter_configs: AlterConfigsRequest AlterConfigsResponse,
     api_versions: ApiVersionsRequest ApiVersionsResponse,
+    create_partitions: CreatePartitionsRequest CreatePartitionsResponse,
     create_topics: CreateTopicsRequest CreateTopicsResponse,
     delete_records: DeleteRecordsRequest DeleteRecordsResponse,
     delete_topics: DeleteTopicsRequest DeleteTopicsResponse,
@@ -182,15 +183,12 @@ macro_rules! agrees_unserved {
 agrees_unserved! {
     alter_partition_reassignments [0..=1, flexible 0]:
         AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse,
-    create_partitions [0..=3, flexible 2]: CreatePartitionsRequest CreatePartitionsResponse,
-    create_topics_of_old [0..=1, flexible 5]: CreateTopicsRequest CreateTopicsResponse,
     describe_cluster [0..=2, flexible 0]: DescribeClusterRequest DescribeClusterResponse,
     describe_log_dirs [1..=4, flexible 2]: DescribeLogDirsRequest DescribeLogDirsResponse,
     describe_producers [0..=0, flexible 0]: DescribeProducersRequest DescribeProducersResponse,
     describe_topic_partitions [0..=0, flexible 0]:
         DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
     elect_leaders [0..=2, flexible 2]: ElectLeadersRequest ElectLeadersResponse,
-    list_offsets_of_old [0..=0, flexible 6]: ListOffsetsRequest ListOffsetsResponse,
     list_partition_reassignments [0..=0, flexible 0]:
         ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse,
     offset_for_leader_epoch [2..=4, flexible 4]: OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,

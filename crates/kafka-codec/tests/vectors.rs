@@ -106,6 +106,7 @@ fn answers_of_kafka_s_schemas_are_read_and_written_again_byte_for_byte() {
             ApiKey::AlterConfigs => check::<AlterConfigsRequest>(vector),
             ApiKey::IncrementalAlterConfigs => check::<IncrementalAlterConfigsRequest>(vector),
             ApiKey::ListConfigResources => check::<ListConfigResourcesRequest>(vector),
+            ApiKey::CreatePartitions => check::<CreatePartitionsRequest>(vector),
             ApiKey::InitProducerId => check::<InitProducerIdRequest>(vector),
         }
     }

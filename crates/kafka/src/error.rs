@@ -10,7 +10,9 @@ pub(crate) fn of_define(error: &DefineError) -> ErrorCode {
         DefineError::InvalidName(_) | DefineError::NameCollision(..) => ErrorCode::InvalidTopicException,
         DefineError::Exists(_) => ErrorCode::TopicAlreadyExists,
         DefineError::UnknownTopic => ErrorCode::UnknownTopicOrPartition,
-        DefineError::InvalidPartitions(_) => ErrorCode::InvalidPartitions,
+        DefineError::InvalidPartitions(_) | DefineError::NoMorePartitions { .. } => {
+            ErrorCode::InvalidPartitions
+        }
         DefineError::TooManyPartitions { .. } => ErrorCode::PolicyViolation,
         DefineError::InvalidConfig(_) => ErrorCode::InvalidConfig,
         DefineError::Full => ErrorCode::KafkaStorageError,

@@ -3,6 +3,7 @@
 
 mod alter_configs;
 mod api_versions;
+mod create_partitions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
@@ -34,6 +35,10 @@ const LEADER_EPOCH: i32 = 0;
 
 /// Fetch and Produce name topics by id from this version on (KIP-516).
 const BY_ID_MIN: i16 = 13;
+
+/// Partitions that one request may create, in all of its topics together. Kafka's controller has the same limit, and
+/// answers with the same error.
+const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
 
 pub(crate) use self::produce::timed_out;
 
@@ -90,6 +95,7 @@ pub(crate) fn start(
         Request::InitProducerId(request) => run(client, header, async move {
             init_producer_id::handle(&of, request).await
         }),
+        Request::CreatePartitions(request) => run(client, header, create_partitions::handle(of, request)),
         Request::DescribeConfigs(request) => run(client, header, describe_configs::handle(of, request)),
         Request::AlterConfigs(request) => run(client, header, alter_configs::handle(of, request)),
         Request::IncrementalAlterConfigs(request) => {

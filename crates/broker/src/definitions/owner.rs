@@ -10,7 +10,7 @@ use firth_log::{Append, AppendError, Change, Commit, Engine, Frame, Kind, LogId}
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::replay::{Position, Replay};
-use super::{Definitions, Entry, NewTopic, Record, Request, Response};
+use super::{Definitions, Entry, NewTopic, Record, Request, Response, logs};
 use crate::counters::{Counting, add};
 use crate::topics::{TopicChange, Topics};
 use crate::{ClusterId, ConfigChange, DefineError, Environment, Topic, TopicId};
@@ -34,6 +34,13 @@ pub(crate) enum Message {
     },
     Delete {
         id: TopicId,
+        reply: oneshot::Sender<Defined>,
+    },
+    /// So many partitions in all.
+    CreatePartitions {
+        id: TopicId,
+        partitions: i64,
+        validate_only: bool,
         reply: oneshot::Sender<Defined>,
     },
     Configure {
@@ -176,6 +183,15 @@ impl Owner {
                 let defined = decided.and_then(|_| Ok((topic.ok_or(DefineError::UnknownTopic)?, Vec::new())));
                 round.answers.push(Answer::Defined(reply, defined));
             }
+            Message::CreatePartitions {
+                id,
+                partitions,
+                validate_only,
+                reply,
+            } => {
+                let defined = self.create_partitions(id, partitions, validate_only, round);
+                round.answers.push(Answer::Defined(reply, defined));
+            }
             Message::Configure {
                 id,
                 change,
@@ -226,6 +242,28 @@ impl Owner {
         }
         let response = self.decide(&request, round)?;
         self.defined(response)
+    }
+
+    fn create_partitions(
+        &mut self,
+        id: TopicId,
+        wanted: i64,
+        validate_only: bool,
+        round: &mut Round,
+    ) -> Defined {
+        let partitions = u32::try_from(wanted).map_err(|_| DefineError::InvalidPartitions(wanted))?;
+        let added = self.definitions.check_partitions(id, partitions)?;
+        if !validate_only {
+            let first_log = self.engine.allocate(added.into());
+            let request = Request::CreatePartitions {
+                id,
+                partitions,
+                first_log,
+            };
+            self.decide(&request, round)?;
+        }
+        let topic = self.definitions.topic(id).ok_or(DefineError::UnknownTopic)?;
+        Ok((topic.clone(), Vec::new()))
     }
 
     fn configure(
@@ -347,14 +385,15 @@ impl Owner {
                 first_log,
                 partitions,
                 ..
+            }
+            | Record::PartitionsCreated {
+                first_log,
+                partitions,
+                ..
             } => {
-                let log = |index: u32| LogId(first_log.0.saturating_add(index.into()));
-                (0..*partitions)
-                    .map(|index| Change::Create {
-                        log: log(index),
-                        kind: Kind::Durable,
-                    })
-                    .collect()
+                let kind = Kind::Durable;
+                let logs = logs(*first_log, *partitions);
+                logs.map(|log| Change::Create { log, kind }).collect()
             }
             Record::TopicDeleted { id } => {
                 let partitions = self.definitions.topic(*id).map(|topic| topic.partitions.iter());

@@ -10,11 +10,12 @@
 //! 6 SnapshotEnded        records u32                     always with bit 7; how many lie between the two
 //! 7 ClusterCreated       id 16 bytes                     drawn at the first start; a second one means nothing
 //! 8 TimeKnown            ms i64                          the time that was believed, in milliseconds since 1970; the last counts
+//! 9 PartitionsCreated    id 16 bytes | first log u64 | partitions u32      behind those that the topic has
 //! text    := length u16 | UTF-8
 //! configs := count u16 | (name text | value text)*
 //! ```
 //!
-//! The logs of a topic's partitions have consecutive ids, from the first log on.
+//! The logs of partitions that are created together have consecutive ids, from the first log on.
 
 #![cfg_attr(
     not(test),
@@ -42,6 +43,7 @@ const SNAPSHOT_BEGUN: u8 = 5;
 const SNAPSHOT_ENDED: u8 = 6;
 const CLUSTER_CREATED: u8 = 7;
 const TIME_KNOWN: u8 = 8;
+const PARTITIONS_CREATED: u8 = 9;
 
 pub(crate) type Configs = Vec<(String, String)>;
 
@@ -56,6 +58,11 @@ pub(crate) enum Record {
     },
     TopicDeleted {
         id: TopicId,
+    },
+    PartitionsCreated {
+        id: TopicId,
+        first_log: LogId,
+        partitions: u32,
     },
     TopicConfigured {
         id: TopicId,
@@ -147,6 +154,16 @@ fn encode_record(record: &Record, flag: u8, out: &mut Vec<u8>) {
             out.push(flag | TOPIC_DELETED);
             out.extend_from_slice(&id.0);
         }
+        Record::PartitionsCreated {
+            id,
+            first_log,
+            partitions,
+        } => {
+            out.push(flag | PARTITIONS_CREATED);
+            out.extend_from_slice(&id.0);
+            out.extend_from_slice(&first_log.0.to_le_bytes());
+            out.extend_from_slice(&partitions.to_le_bytes());
+        }
         Record::TopicConfigured { id, configs } => {
             out.push(flag | TOPIC_CONFIGURED);
             out.extend_from_slice(&id.0);
@@ -195,6 +212,11 @@ fn decode_record(kind: u8, fields: &mut Fields<'_>) -> Result<Record, DecodeErro
         }),
         TOPIC_DELETED => Ok(Record::TopicDeleted {
             id: TopicId(fields.array()?),
+        }),
+        PARTITIONS_CREATED => Ok(Record::PartitionsCreated {
+            id: TopicId(fields.array()?),
+            first_log: LogId(u64::from_le_bytes(fields.array()?)),
+            partitions: fields.u32()?,
         }),
         TOPIC_CONFIGURED => Ok(Record::TopicConfigured {
             id: TopicId(fields.array()?),
@@ -274,6 +296,11 @@ mod tests {
                 configs: configs.clone(),
             },
             Record::TopicDeleted { id },
+            Record::PartitionsCreated {
+                id,
+                first_log: LogId(19),
+                partitions: 2,
+            },
             Record::TopicConfigured { id, configs },
             Record::ProducerIdsReserved { next: 2000 },
             Record::ClusterCreated {
@@ -331,6 +358,13 @@ mod tests {
         assert_eq!(cluster.encode(), [[1, 7].as_slice(), &[7; 16]].concat());
         let time = Entry::Record(Record::TimeKnown { ms: 258 });
         assert_eq!(time.encode(), [1, 8, 2, 1, 0, 0, 0, 0, 0, 0]);
+        let added = Entry::Record(Record::PartitionsCreated {
+            id: TopicId([7; 16]),
+            first_log: LogId(258),
+            partitions: 3,
+        });
+        let numbers = [2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0];
+        assert_eq!(added.encode(), [[1, 9].as_slice(), &[7; 16], &numbers].concat());
         assert_eq!(Entry::decode(&[2, 1]), Err(DecodeError::NewerVersion(2)));
         assert_eq!(
             Entry::SnapshotEnded { records: 258 }.encode(),

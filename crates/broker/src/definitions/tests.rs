@@ -15,6 +15,10 @@ enum Command {
     Delete {
         nth: usize,
     },
+    CreatePartitions {
+        nth: usize,
+        partitions: u32,
+    },
     Configure {
         nth: usize,
         retention: i64,
@@ -41,6 +45,8 @@ fn command() -> impl Strategy<Value = Command> {
         4 => (0..NAMES.len(), 1..4_u32, -1..5_i64)
             .prop_map(|(name, partitions, retention)| Command::Create { name, partitions, retention }),
         2 => (0..4_usize).prop_map(|nth| Command::Delete { nth }),
+        2 => (0..4_usize, 0..6_u32)
+            .prop_map(|(nth, partitions)| Command::CreatePartitions { nth, partitions }),
         2 => (0..4_usize, -1..5_i64).prop_map(|(nth, retention)| Command::Configure { nth, retention }),
         1 => Just(Command::Reserve),
         1 => any::<u8>().prop_map(|id| Command::CreateCluster { id }),
@@ -87,6 +93,17 @@ impl Live {
             Command::Delete { nth } => {
                 let id = self.nth(*nth);
                 self.decide(&Request::DeleteTopic { id });
+            }
+            Command::CreatePartitions { nth, partitions } => {
+                let id = self.nth(*nth);
+                let first_log = LogId(16 + self.next_log);
+                // Sometimes the logs of two topics lie between each other, sometimes one continues where it ended.
+                self.next_log += u64::from(*partitions);
+                self.decide(&Request::CreatePartitions {
+                    id,
+                    partitions: *partitions,
+                    first_log,
+                });
             }
             Command::Configure { nth, retention } => {
                 let id = self.nth(*nth);

@@ -4,15 +4,12 @@ use firth_kafka_codec::{
     CreateTopicsRequest, CreateTopicsResponse, ErrorCode, SOURCE_DEFAULT, SOURCE_TOPIC, Uuid,
 };
 
-use super::{Answer, REPEATED, Refused, message, once};
+use super::{Answer, PARTITIONS_PER_REQUEST_MAX, REPEATED, Refused, message, once};
 use crate::error;
 use crate::server::Client;
 
 /// "The broker's default".
 const DEFAULT: i16 = -1;
-/// Partitions that one request may create, in all of its topics together. Kafka's controller has the same limit, and
-/// answers with the same error.
-const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
 /// One broker that flushes has one copy of everything, whatever was asked for.
 const REPLICATION_FACTOR: i16 = 1;
 

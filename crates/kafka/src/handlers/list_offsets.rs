@@ -11,6 +11,9 @@ use super::{Answer, LEADER_EPOCH, check_leader_epoch};
 use crate::error;
 use crate::server::Client;
 
+/// From this version on one offset is asked for, and before boundaries of what is stored together (KIP-79).
+const OFFSET_MIN: i16 = 1;
+
 pub(super) async fn handle(
     client: &Client,
     version: i16,
@@ -22,12 +25,14 @@ pub(super) async fn handle(
         let repeated = repeated(&asked.partitions);
         let mut partitions = Vec::with_capacity(asked.partitions.len());
         for partition in asked.partitions {
-            let found = if repeated.contains(&partition.partition_index) {
-                Err(ErrorCode::InvalidRequest)
+            let index = partition.partition_index;
+            partitions.push(if version < OFFSET_MIN {
+                answer_of_old(index, boundaries(client, version, topic.as_deref(), &partition))
+            } else if repeated.contains(&index) {
+                answer(index, Err(ErrorCode::InvalidRequest))
             } else {
-                find(client, version, topic.as_deref(), &partition).await
-            };
-            partitions.push(answer(partition.partition_index, found));
+                answer(index, find(client, version, topic.as_deref(), &partition).await)
+            });
         }
         topics.push(ListOffsetsTopicResponse {
             name: asked.name,
@@ -69,6 +74,22 @@ async fn find(
     }
 }
 
+fn boundaries(
+    client: &Client,
+    version: i16,
+    topic: Option<&Topic>,
+    asked: &ListOffsetsPartition,
+) -> Result<Vec<i64>, ErrorCode> {
+    let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let at = place(version, asked.timestamp)?.ok_or(ErrorCode::UnsupportedVersion)?;
+    let broker = &client.server.broker;
+    let mut offsets = broker
+        .boundaries(topic, asked.partition_index, at)
+        .map_err(|error| error::of_read(&error))?;
+    offsets.truncate(usize::try_from(asked.max_num_offsets).unwrap_or(0));
+    Ok(offsets)
+}
+
 /// What a timestamp stands for in a version; `None` for a place that no partition has. Without transactions the last
 /// stable offset is the high watermark, so both isolation levels are answered alike.
 fn place(version: i16, timestamp: i64) -> Result<Option<At>, ErrorCode> {
@@ -102,6 +123,19 @@ fn answer(
         Err(error_code) => response.error_code = error_code,
     }
     response
+}
+
+fn answer_of_old(partition_index: i32, found: Result<Vec<i64>, ErrorCode>) -> ListOffsetsPartitionResponse {
+    let (error_code, old_style_offsets) = match found {
+        Ok(offsets) => (ErrorCode::None, offsets),
+        Err(error_code) => (error_code, Vec::new()),
+    };
+    ListOffsetsPartitionResponse {
+        partition_index,
+        error_code,
+        old_style_offsets,
+        ..Default::default()
+    }
 }
 
 impl Answer for ListOffsetsResponse {

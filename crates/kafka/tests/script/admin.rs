@@ -14,6 +14,7 @@ pub(super) fn encode(words: &Words<'_>, client: &mut TestClient) -> (Sent, Bytes
         "config" => one(client, version(4), &describe_configs(words)),
         "alter" => one(client, version(2), &alter_configs(words)),
         "edit" => one(client, version(1), &incremental_alter_configs(words)),
+        "partitions" => one(client, version(3), &create_partitions(words)),
         "resources" => {
             let types = words.text("types").unwrap_or_default().split_terminator(',');
             let request = ListConfigResourcesRequest {
@@ -127,12 +128,41 @@ fn incremental_alter_configs(words: &Words<'_>) -> IncrementalAlterConfigsReques
     }
 }
 
+/// `topic:count` each; `assign=1,2` gives each new partition a broker.
+fn create_partitions(words: &Words<'_>) -> CreatePartitionsRequest {
+    let assignments = words.text("assign").map(|brokers| {
+        let assignment = |broker: &str| CreatePartitionsAssignment {
+            broker_ids: vec![broker.parse().unwrap()],
+        };
+        brokers.split_terminator(',').map(assignment).collect::<Vec<_>>()
+    });
+    let named = words.words[1..].iter().filter_map(|word| word.split_once(':'));
+    let topics = named.map(|(name, count)| CreatePartitionsTopic {
+        name: name.into(),
+        count: count.parse().unwrap(),
+        assignments: assignments.clone(),
+    });
+    CreatePartitionsRequest {
+        topics: topics.collect(),
+        timeout_ms: 1000,
+        validate_only: words.has("validate"),
+    }
+}
+
 pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes) -> Vec<String> {
     match api {
         ApiKey::DescribeConfigs => configs(&read::<DescribeConfigsRequest>(version, frame), version),
         ApiKey::AlterConfigs => altered(&read::<AlterConfigsRequest>(version, frame).responses),
         ApiKey::IncrementalAlterConfigs => {
             altered(&read::<IncrementalAlterConfigsRequest>(version, frame).responses)
+        }
+        ApiKey::CreatePartitions => {
+            let response = read::<CreatePartitionsRequest>(version, frame);
+            let lines = response.results.iter().map(|topic| {
+                let (code, reason) = (error(topic.error_code), message(topic.error_message.as_ref()));
+                format!("{} has more{code}{reason}", topic.name)
+            });
+            lines.collect()
         }
         ApiKey::ListConfigResources => {
             let response = read::<ListConfigResourcesRequest>(version, frame);

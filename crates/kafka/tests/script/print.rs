@@ -87,7 +87,7 @@ pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes, names: &mut Nam
     match api {
         ApiKey::Produce => produced(&read::<ProduceRequest>(version, frame), names),
         ApiKey::Fetch => fetched(&read::<FetchRequest>(version, frame), version, names),
-        ApiKey::ListOffsets => listed(&read::<ListOffsetsRequest>(version, frame)),
+        ApiKey::ListOffsets => listed(&read::<ListOffsetsRequest>(version, frame), version),
         ApiKey::Metadata => described(&read::<MetadataRequest>(version, frame), names),
         ApiKey::ApiVersions => {
             let response = read::<ApiVersionsRequest>(version, frame);
@@ -142,6 +142,7 @@ pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes, names: &mut Nam
         }
         ApiKey::DescribeConfigs
         | ApiKey::AlterConfigs
+        | ApiKey::CreatePartitions
         | ApiKey::IncrementalAlterConfigs
         | ApiKey::ListConfigResources => super::admin::response(api, version, frame),
     }
@@ -225,9 +226,17 @@ fn partition(data: &PartitionData) -> String {
     line
 }
 
-fn listed(response: &ListOffsetsResponse) -> Vec<String> {
+fn listed(response: &ListOffsetsResponse, version: i16) -> Vec<String> {
     let lines = response.topics.iter().flat_map(|topic| {
-        topic.partitions.iter().map(|partition| {
+        topic.partitions.iter().map(move |partition| {
+            if version == 0 {
+                let (index, offsets) = (partition.partition_index, &partition.old_style_offsets);
+                return format!(
+                    "{}/{index} offsets={offsets:?}{}",
+                    topic.name,
+                    error(partition.error_code)
+                );
+            }
             format!(
                 "{}/{} offset={}{} epoch={}{}",
                 topic.name,

@@ -333,7 +333,7 @@ fn offsets(words: &Words<'_>) -> ListOffsetsRequest {
                 partition_index: index,
                 current_leader_epoch: words.number("leader", -1),
                 timestamp,
-                ..Default::default()
+                max_num_offsets: words.number("max", 1),
             };
             let again = words.has("twice").then(|| partition.clone());
             ListOffsetsTopic {

@@ -44,10 +44,11 @@ fn engine_environment() -> firth_log::Environment {
 }
 
 fn broker_environment() -> firth_broker::Environment {
-    let count = Arc::new(AtomicU64::new(1));
+    // One for all brokers, as one that is restarted must not draw the ids of its topics again.
+    static COUNT: AtomicU64 = AtomicU64::new(1);
     // The first bytes count, as session ids are made of them.
     let random = move || {
-        u128::from(count.fetch_add(1, Ordering::Relaxed))
+        u128::from(COUNT.fetch_add(1, Ordering::Relaxed))
             .rotate_left(96)
             .to_be_bytes()
     };
