@@ -29,6 +29,14 @@ pub fn run(bytes: &[u8]) {
         ApiKey::IncrementalAlterConfigs => round_trip::<IncrementalAlterConfigsRequest>(version, &frame),
         ApiKey::ListConfigResources => round_trip::<ListConfigResourcesRequest>(version, &frame),
         ApiKey::CreatePartitions => round_trip::<CreatePartitionsRequest>(version, &frame),
+        ApiKey::DescribeCluster => round_trip::<DescribeClusterRequest>(version, &frame),
+        ApiKey::DescribeTopicPartitions => round_trip::<DescribeTopicPartitionsRequest>(version, &frame),
+        ApiKey::DescribeLogDirs => round_trip::<DescribeLogDirsRequest>(version, &frame),
+        ApiKey::DescribeProducers => round_trip::<DescribeProducersRequest>(version, &frame),
+        ApiKey::OffsetForLeaderEpoch => round_trip::<OffsetForLeaderEpochRequest>(version, &frame),
+        ApiKey::ElectLeaders => round_trip::<ElectLeadersRequest>(version, &frame),
+        ApiKey::AlterPartitionReassignments => round_trip::<AlterPartitionReassignmentsRequest>(version, &frame),
+        ApiKey::ListPartitionReassignments => round_trip::<ListPartitionReassignmentsRequest>(version, &frame),
         ApiKey::InitProducerId => round_trip::<InitProducerIdRequest>(version, &frame),
     }
 }

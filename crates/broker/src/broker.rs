@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use firth_log::{Bounds, Engine, LogId, Signal};
+use firth_log::file::DiskUsage;
+use firth_log::{ActiveProducer, Bounds, Engine, LogId, Signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::counters::Counting;
@@ -275,6 +276,30 @@ impl Broker {
     /// What was done since the start.
     pub fn counters(&self) -> Counters {
         self.shared.counting.now()
+    }
+
+    /// Bytes of batches that a partition keeps, as they were sent; None if there is no such partition.
+    pub fn size_bytes(&self, topic: &Topic, partition: i32) -> Option<u64> {
+        let log = topic.log(partition)?;
+        self.engine().bounds(log)?;
+        let extents = self.engine().extents(log);
+        Some(
+            extents
+                .iter()
+                .fold(0, |sum: u64, extent| sum.saturating_add(extent.bytes)),
+        )
+    }
+
+    /// The idempotent producers that a partition remembers; None if there is no such partition.
+    pub fn producers(&self, topic: &Topic, partition: i32) -> Option<Vec<ActiveProducer>> {
+        let log = topic.log(partition)?;
+        self.engine().bounds(log)?;
+        Some(self.engine().producers(log))
+    }
+
+    /// The disk as it is now. `None` where everything is in memory, and where the system does not say.
+    pub fn disk_usage(&self) -> Option<DiskUsage> {
+        self.engine().disk_usage()
     }
 
     /// The engine's own figures.

@@ -55,4 +55,5 @@ pub use topic_config::{
 pub use topic_name::{InvalidName, TOPIC_NAME_BYTES_MAX, validate as validate_topic_name};
 
 /// The engine's types that pass through unchanged.
-pub use firth_log::{Bounds, Commit, Failed, Read, Signal};
+pub use firth_log::file::DiskUsage;
+pub use firth_log::{ActiveProducer, Bounds, Commit, Failed, Read, Signal};

@@ -184,11 +184,19 @@ apis! {
     20 DeleteTopics [1..=6, flexible 4] DeleteTopicsRequest DeleteTopicsResponse,
     21 DeleteRecords [0..=2, flexible 2] DeleteRecordsRequest DeleteRecordsResponse,
     22 InitProducerId [0..=5, flexible 2] InitProducerIdRequest InitProducerIdResponse,
+    23 OffsetForLeaderEpoch [2..=4, flexible 4] OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
     32 DescribeConfigs [0..=4, flexible 4] DescribeConfigsRequest DescribeConfigsResponse,
     33 AlterConfigs [0..=2, flexible 2] AlterConfigsRequest AlterConfigsResponse,
+    35 DescribeLogDirs [1..=4, flexible 2] DescribeLogDirsRequest DescribeLogDirsResponse,
     37 CreatePartitions [0..=3, flexible 2] CreatePartitionsRequest CreatePartitionsResponse,
+    43 ElectLeaders [0..=2, flexible 2] ElectLeadersRequest ElectLeadersResponse,
     44 IncrementalAlterConfigs [0..=1, flexible 1] IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
+    45 AlterPartitionReassignments [0..=1, flexible 0] AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse,
+    46 ListPartitionReassignments [0..=0, flexible 0] ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse,
+    60 DescribeCluster [0..=2, flexible 0] DescribeClusterRequest DescribeClusterResponse,
+    61 DescribeProducers [0..=0, flexible 0] DescribeProducersRequest DescribeProducersResponse,
     74 ListConfigResources [0..=1, flexible 0] ListConfigResourcesRequest ListConfigResourcesResponse,
+    75 DescribeTopicPartitions [0..=0, flexible 0] DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
 }
 
 impl ApiKey {

@@ -146,19 +146,27 @@ macro_rules! agrees {
 
 agrees! {
     alter_configs: AlterConfigsRequest AlterConfigsResponse,
+    alter_partition_reassignments: AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse,
     api_versions: ApiVersionsRequest ApiVersionsResponse,
     create_partitions: CreatePartitionsRequest CreatePartitionsResponse,
     create_topics: CreateTopicsRequest CreateTopicsResponse,
     delete_records: DeleteRecordsRequest DeleteRecordsResponse,
     delete_topics: DeleteTopicsRequest DeleteTopicsResponse,
+    describe_cluster: DescribeClusterRequest DescribeClusterResponse,
     describe_configs: DescribeConfigsRequest DescribeConfigsResponse,
+    describe_log_dirs: DescribeLogDirsRequest DescribeLogDirsResponse,
+    describe_producers: DescribeProducersRequest DescribeProducersResponse,
+    describe_topic_partitions: DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
+    elect_leaders: ElectLeadersRequest ElectLeadersResponse,
     fetch: FetchRequest FetchResponse,
     find_coordinator: FindCoordinatorRequest FindCoordinatorResponse,
     incremental_alter_configs: IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
     init_producer_id: InitProducerIdRequest InitProducerIdResponse,
     list_config_resources: ListConfigResourcesRequest ListConfigResourcesResponse,
     list_offsets: ListOffsetsRequest ListOffsetsResponse,
+    list_partition_reassignments: ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse,
     metadata: MetadataRequest MetadataResponse,
+    offset_for_leader_epoch: OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
     produce: ProduceRequest ProduceResponse,
 }
 
@@ -181,17 +189,6 @@ macro_rules! agrees_unserved {
 }
 
 agrees_unserved! {
-    alter_partition_reassignments [0..=1, flexible 0]:
-        AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse,
-    describe_cluster [0..=2, flexible 0]: DescribeClusterRequest DescribeClusterResponse,
-    describe_log_dirs [1..=4, flexible 2]: DescribeLogDirsRequest DescribeLogDirsResponse,
-    describe_producers [0..=0, flexible 0]: DescribeProducersRequest DescribeProducersResponse,
-    describe_topic_partitions [0..=0, flexible 0]:
-        DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
-    elect_leaders [0..=2, flexible 2]: ElectLeadersRequest ElectLeadersResponse,
-    list_partition_reassignments [0..=0, flexible 0]:
-        ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse,
-    offset_for_leader_epoch [2..=4, flexible 4]: OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
     delete_groups [0..=2, flexible 2]: DeleteGroupsRequest DeleteGroupsResponse,
     describe_groups [0..=6, flexible 5]: DescribeGroupsRequest DescribeGroupsResponse,
     find_coordinators [0..=6, flexible 3]: FindCoordinatorRequest FindCoordinatorResponse,

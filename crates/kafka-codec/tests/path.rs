@@ -119,7 +119,7 @@ fn the_answer_to_api_versions_is_the_table_and_has_no_tagged_fields_in_its_heade
     let served = ApiVersionsResponse::served();
     let frame = joined(encode_response(&mut BytesMut::new(), 4, 5, &served).unwrap());
     // Correlation id and then at once the error code; nine APIs (compact: ten).
-    assert_eq!(frame[4..11], [0, 0, 0, 5, 0, 0, 16]);
+    assert_eq!(frame[4..11], [0, 0, 0, 5, 0, 0, 24]);
     let produce = served.api_keys.iter().find(|api| api.api_key == 0).unwrap();
     assert_eq!((produce.min_version, produce.max_version), (0, 13));
     let (_, read) = decode_response::<ApiVersionsRequest>(4, &frame.slice(4..)).unwrap();

@@ -107,6 +107,14 @@ fn answers_of_kafka_s_schemas_are_read_and_written_again_byte_for_byte() {
             ApiKey::IncrementalAlterConfigs => check::<IncrementalAlterConfigsRequest>(vector),
             ApiKey::ListConfigResources => check::<ListConfigResourcesRequest>(vector),
             ApiKey::CreatePartitions => check::<CreatePartitionsRequest>(vector),
+            ApiKey::DescribeCluster => check::<DescribeClusterRequest>(vector),
+            ApiKey::DescribeTopicPartitions => check::<DescribeTopicPartitionsRequest>(vector),
+            ApiKey::DescribeLogDirs => check::<DescribeLogDirsRequest>(vector),
+            ApiKey::DescribeProducers => check::<DescribeProducersRequest>(vector),
+            ApiKey::OffsetForLeaderEpoch => check::<OffsetForLeaderEpochRequest>(vector),
+            ApiKey::ElectLeaders => check::<ElectLeadersRequest>(vector),
+            ApiKey::AlterPartitionReassignments => check::<AlterPartitionReassignmentsRequest>(vector),
+            ApiKey::ListPartitionReassignments => check::<ListPartitionReassignmentsRequest>(vector),
             ApiKey::InitProducerId => check::<InitProducerIdRequest>(vector),
         }
     }

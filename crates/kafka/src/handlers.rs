@@ -2,19 +2,27 @@
 //! and in which order is the connection's business.
 
 mod alter_configs;
+mod alter_partition_reassignments;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
+mod describe_cluster;
 mod describe_configs;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_topic_partitions;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
 mod incremental_alter_configs;
 mod init_producer_id;
 mod list_config_resources;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
+mod offset_for_leader_epoch;
 mod produce;
 
 use std::collections::HashMap;
@@ -67,12 +75,8 @@ pub(crate) fn start(
             return produce::handle(client, &header, request, buffer).map(Started::Parked);
         }
         Request::Fetch(request) => fetch::run(of, header, request),
-        Request::ListOffsets(request) => run(client, header, async move {
-            list_offsets::handle(&of, version, request).await
-        }),
-        Request::Metadata(request) => run(client, header, async move {
-            metadata::handle(&of, version, request).await
-        }),
+        Request::ListOffsets(request) => run(client, header, list_offsets::handle(of, version, request)),
+        Request::Metadata(request) => run(client, header, metadata::handle(of, version, request)),
         Request::FindCoordinator(request) => {
             run(client, header, async move { find_coordinator::handle(&request) })
         }
@@ -83,18 +87,10 @@ pub(crate) fn start(
                 async move { api_versions::handle(version, &request) },
             )
         }
-        Request::CreateTopics(request) => run(client, header, async move {
-            create_topics::handle(&of, request).await
-        }),
-        Request::DeleteTopics(request) => run(client, header, async move {
-            delete_topics::handle(&of, version, request).await
-        }),
-        Request::DeleteRecords(request) => run(client, header, async move {
-            delete_records::handle(&of, request).await
-        }),
-        Request::InitProducerId(request) => run(client, header, async move {
-            init_producer_id::handle(&of, request).await
-        }),
+        Request::CreateTopics(request) => run(client, header, create_topics::handle(of, request)),
+        Request::DeleteTopics(request) => run(client, header, delete_topics::handle(of, version, request)),
+        Request::DeleteRecords(request) => run(client, header, delete_records::handle(of, request)),
+        Request::InitProducerId(request) => run(client, header, init_producer_id::handle(of, request)),
         Request::CreatePartitions(request) => run(client, header, create_partitions::handle(of, request)),
         Request::DescribeConfigs(request) => run(client, header, describe_configs::handle(of, request)),
         Request::AlterConfigs(request) => run(client, header, alter_configs::handle(of, request)),
@@ -106,6 +102,22 @@ pub(crate) fn start(
             header,
             list_config_resources::handle(of, version, request),
         ),
+        Request::DescribeCluster(request) => run(client, header, describe_cluster::handle(of, request)),
+        Request::DescribeTopicPartitions(request) => {
+            run(client, header, describe_topic_partitions::handle(of, request))
+        }
+        Request::DescribeLogDirs(request) => run(client, header, describe_log_dirs::handle(of, request)),
+        Request::DescribeProducers(request) => run(client, header, describe_producers::handle(of, request)),
+        Request::OffsetForLeaderEpoch(request) => {
+            run(client, header, offset_for_leader_epoch::handle(of, request))
+        }
+        Request::ElectLeaders(request) => run(client, header, elect_leaders::handle(of, request)),
+        Request::AlterPartitionReassignments(request) => {
+            run(client, header, alter_partition_reassignments::handle(of, request))
+        }
+        Request::ListPartitionReassignments(request) => {
+            run(client, header, list_partition_reassignments::handle(request))
+        }
     };
     Ok(Started::Running(running))
 }

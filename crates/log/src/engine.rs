@@ -25,7 +25,7 @@ use crate::lock::{abort, lock, read, write};
 use crate::manifest::Manifest;
 use crate::meta::{self, Record};
 use crate::pacing::Pacing;
-use crate::producers::Producers;
+use crate::producers::{ActiveProducer, Producers};
 use crate::reading;
 use crate::recovery::{self, Means, OpenError, Recovered, RecoveredHead};
 use crate::rewriter::{Request, Rewriter, Rewriting};
@@ -233,6 +233,15 @@ impl Engine {
     /// The stretches of a log that can be trimmed as one, oldest first.
     pub fn extents(&self, log: LogId) -> Vec<ExtentUsage> {
         self.core.view(log).map(|view| view.usage()).unwrap_or_default()
+    }
+
+    /// The idempotent producers that a log remembers; none where there is no such log.
+    pub fn producers(&self, log: LogId) -> Vec<ActiveProducer> {
+        let sequencer = lock(&self.core.sequencer);
+        sequencer
+            .producers(log)
+            .map(Producers::active)
+            .unwrap_or_default()
     }
 
     /// Bytes of batches that were published of a log since the engine was opened.

@@ -69,6 +69,7 @@ pub use frame::{
     Append, AppendError, Appended, Bounds, Change, ExtentUsage, FRAME_BYTES_MAX, Frame, Kind, LogId, Newest,
     Placed, Read, ReadError, Seek,
 };
+pub use producers::ActiveProducer;
 pub use recovery::OpenError;
 pub use signal::Signal;
 pub use stats::Stats;

@@ -62,6 +62,17 @@ pub(crate) struct Sequenced {
     pub(crate) timestamp: i64,
 }
 
+/// An idempotent producer that a log remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveProducer {
+    pub producer_id: i64,
+    pub epoch: i16,
+    /// Of the last record of its last batch.
+    pub last_sequence: i32,
+    /// The largest timestamp of its last batch, in milliseconds since 1970.
+    pub last_timestamp: i64,
+}
+
 /// What the window says about a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
@@ -178,6 +189,23 @@ impl Producers {
             }
             self.windows.take_if(|windows| windows.0.is_empty());
         }
+    }
+
+    /// All producers that are remembered, by their ids.
+    pub(crate) fn active(&self) -> Vec<ActiveProducer> {
+        let windows = self.windows.iter().flat_map(|windows| &windows.0);
+        let active = windows.map(|(producer_id, window)| {
+            let last = window.batches.last();
+            ActiveProducer {
+                producer_id: *producer_id,
+                epoch: window.epoch,
+                last_sequence: last.map_or(-1, |batch| batch.last_sequence),
+                last_timestamp: last.map_or(-1, |batch| batch.timestamp),
+            }
+        });
+        let mut active: Vec<_> = active.collect();
+        active.sort_unstable_by_key(|producer| producer.producer_id);
+        active
     }
 
     pub(crate) fn is_empty(&self) -> bool {

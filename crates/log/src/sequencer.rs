@@ -382,6 +382,10 @@ impl Sequencer {
         }
     }
 
+    pub(crate) fn producers(&self, log: LogId) -> Option<&Producers> {
+        self.heads.get(&log).map(|head| &head.producers)
+    }
+
     /// Forgets producers that have not gone on since.
     pub(crate) fn forget_producers(&mut self, expired: &[Expired]) {
         for producer in expired {

@@ -13,9 +13,9 @@ const DEFAULT: i16 = -1;
 /// One broker that flushes has one copy of everything, whatever was asked for.
 const REPLICATION_FACTOR: i16 = 1;
 
-pub(super) async fn handle(client: &Client, request: CreateTopicsRequest) -> CreateTopicsResponse {
+pub(super) async fn handle(client: Client, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let validate_only = request.validate_only;
-    let total = partition_count(client, &request.topics);
+    let total = partition_count(&client, &request.topics);
     let mut new = Vec::new();
     let mut asked = Vec::with_capacity(request.topics.len());
     for (topic, is_repeated) in once(request.topics, |topic| topic.name.clone()) {
@@ -24,7 +24,7 @@ pub(super) async fn handle(client: &Client, request: CreateTopicsRequest) -> Cre
         } else if total > PARTITIONS_PER_REQUEST_MAX {
             Some((ErrorCode::PolicyViolation, too_many(total)))
         } else {
-            new_topic(client, &topic).map(|topic| new.push(topic)).err()
+            new_topic(&client, &topic).map(|topic| new.push(topic)).err()
         };
         asked.push((topic, refused));
     }

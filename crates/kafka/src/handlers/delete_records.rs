@@ -10,13 +10,13 @@ use crate::server::Client;
 /// Stands for all records that can be read now.
 const HIGH_WATERMARK: i64 = -1;
 
-pub(super) async fn handle(client: &Client, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+pub(super) async fn handle(client: Client, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
             let index = partition.partition_index;
-            partitions.push(match delete(client, &topic.name, partition).await {
+            partitions.push(match delete(&client, &topic.name, partition).await {
                 Ok(low_watermark) => DeleteRecordsPartitionResult {
                     partition_index: index,
                     low_watermark,

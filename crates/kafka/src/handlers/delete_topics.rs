@@ -14,7 +14,7 @@ use crate::server::Client;
 const NAMES_MAX: i16 = 5;
 
 pub(super) async fn handle(
-    client: &Client,
+    client: Client,
     version: i16,
     request: DeleteTopicsRequest,
 ) -> DeleteTopicsResponse {
@@ -28,7 +28,7 @@ pub(super) async fn handle(
         request.topics
     };
     let asked = asked.into_iter().map(|asked| {
-        let found = find(client, &asked);
+        let found = find(&client, &asked);
         (asked, found)
     });
     let asked: Vec<_> = once(asked, key)

@@ -11,7 +11,7 @@ const NONE: i64 = -1;
 /// There are no transactions yet. Of the codes that Java's client and librdkafka both take as final for a
 /// transactional id, `TRANSACTIONAL_ID_AUTHORIZATION_FAILED` alone does not claim something untrue about its epoch or its
 /// timeout; most others they retry for ever.
-pub(super) async fn handle(client: &Client, request: InitProducerIdRequest) -> InitProducerIdResponse {
+pub(super) async fn handle(client: Client, request: InitProducerIdRequest) -> InitProducerIdResponse {
     let failed = |error_code| InitProducerIdResponse {
         error_code,
         producer_epoch: -1,

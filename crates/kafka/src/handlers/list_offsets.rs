@@ -14,11 +14,7 @@ use crate::server::Client;
 /// From this version on one offset is asked for, and before boundaries of what is stored together (KIP-79).
 const OFFSET_MIN: i16 = 1;
 
-pub(super) async fn handle(
-    client: &Client,
-    version: i16,
-    request: ListOffsetsRequest,
-) -> ListOffsetsResponse {
+pub(super) async fn handle(client: Client, version: i16, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
         let topic = client.server.broker.topic(&asked.name);
@@ -27,11 +23,11 @@ pub(super) async fn handle(
         for partition in asked.partitions {
             let index = partition.partition_index;
             partitions.push(if version < OFFSET_MIN {
-                answer_of_old(index, boundaries(client, version, topic.as_deref(), &partition))
+                answer_of_old(index, boundaries(&client, version, topic.as_deref(), &partition))
             } else if repeated.contains(&index) {
                 answer(index, Err(ErrorCode::InvalidRequest))
             } else {
-                answer(index, find(client, version, topic.as_deref(), &partition).await)
+                answer(index, find(&client, version, topic.as_deref(), &partition).await)
             });
         }
         topics.push(ListOffsetsTopicResponse {

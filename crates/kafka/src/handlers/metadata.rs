@@ -15,22 +15,22 @@ use crate::server::Client;
 const NULL_NAME_MIN: i16 = 12;
 
 /// Everything that can be done to a topic, as bits of the protocol's operations: nobody is refused anything yet.
-const TOPIC_OPERATIONS: i32 = 0x0df8;
+pub(super) const TOPIC_OPERATIONS: i32 = 0x0df8;
 /// Everything that can be done to the cluster.
-const CLUSTER_OPERATIONS: i32 = 0x1fa0;
+pub(super) const CLUSTER_OPERATIONS: i32 = 0x1fa0;
 
-pub(super) async fn handle(client: &Client, version: i16, request: MetadataRequest) -> MetadataResponse {
+pub(super) async fn handle(client: Client, version: i16, request: MetadataRequest) -> MetadataResponse {
     let broker = &client.server.broker;
     let wants_all = request.wants_all_topics(version);
     let mut topics: Vec<_> = if wants_all {
         broker
             .topics()
             .iter()
-            .map(|topic| described(client, topic))
+            .map(|topic| described(&client, topic))
             .collect()
     } else {
         let asked = request.topics.unwrap_or_default();
-        find(client, asked, request.allow_auto_topic_creation).await
+        find(&client, asked, request.allow_auto_topic_creation).await
     };
     if request.include_topic_authorized_operations {
         for topic in topics
@@ -47,7 +47,7 @@ pub(super) async fn handle(client: &Client, version: i16, request: MetadataReque
     }
     let config = &client.server.config;
     MetadataResponse {
-        brokers: vec![own_address(client)],
+        brokers: vec![own_address(&client)],
         cluster_id: Some(ByteStr::from(broker.cluster_id().to_string())),
         controller_id: config.node_id,
         topics,

@@ -1,4 +1,7 @@
-//! Requests of administrators, and how their answers are printed.
+//! Requests of administrators, and how their answers are printed: those about configurations and partitions here, those about
+//! the cluster in `cluster.rs`.
+
+mod cluster;
 
 use bytes::Bytes;
 use firth_kafka_codec::*;
@@ -22,7 +25,7 @@ pub(super) fn encode(words: &Words<'_>, client: &mut TestClient) -> (Sent, Bytes
             };
             one(client, version(1), &request)
         }
-        other => panic!("unknown request {other}"),
+        _ => cluster::encode(words, client),
     }
 }
 
@@ -175,7 +178,7 @@ pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes) -> Vec<String> 
                 error(response.error_code)
             )]
         }
-        other => panic!("{other:?} is no request of administrators"),
+        _ => cluster::response(api, version, frame),
     }
 }
 

@@ -59,7 +59,7 @@ impl Names {
     }
 }
 
-pub(super) fn error(code: ErrorCode) -> String {
+pub(crate) fn error(code: ErrorCode) -> String {
     if code == ErrorCode::None {
         String::new()
     } else {
@@ -67,7 +67,7 @@ pub(super) fn error(code: ErrorCode) -> String {
     }
 }
 
-pub(super) fn message(message: Option<&ByteStr>) -> String {
+pub(crate) fn message(message: Option<&ByteStr>) -> String {
     let said = message.filter(|message| !message.is_empty());
     said.map_or(String::new(), |message| format!(" ({message})"))
 }
@@ -79,7 +79,7 @@ fn time(timestamp: i64) -> String {
     }
 }
 
-pub(super) fn read<R: RequestMessage>(version: i16, frame: &Bytes) -> R::Response {
+pub(crate) fn read<R: RequestMessage>(version: i16, frame: &Bytes) -> R::Response {
     decode_response::<R>(version, frame).unwrap().1
 }
 
@@ -140,11 +140,7 @@ pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes, names: &mut Nam
                 error(error_code)
             )]
         }
-        ApiKey::DescribeConfigs
-        | ApiKey::AlterConfigs
-        | ApiKey::CreatePartitions
-        | ApiKey::IncrementalAlterConfigs
-        | ApiKey::ListConfigResources => super::admin::response(api, version, frame),
+        api => super::admin::response(api, version, frame),
     }
 }
 

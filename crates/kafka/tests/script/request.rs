@@ -10,13 +10,13 @@ use crate::support::records::{self, batch};
 use crate::support::{NOW_MS, TestClient};
 
 /// A line as words and `name=value` pairs.
-pub(super) struct Words<'a> {
-    pub(super) words: Vec<&'a str>,
-    pub(super) values: HashMap<&'a str, &'a str>,
+pub(crate) struct Words<'a> {
+    pub(crate) words: Vec<&'a str>,
+    pub(crate) values: HashMap<&'a str, &'a str>,
 }
 
 impl<'a> Words<'a> {
-    pub(super) fn new(line: &'a str) -> Words<'a> {
+    pub(crate) fn new(line: &'a str) -> Words<'a> {
         let (pairs, words): (Vec<_>, Vec<_>) = line.split_whitespace().partition(|word| word.contains('='));
         let values = pairs
             .into_iter()
@@ -25,15 +25,15 @@ impl<'a> Words<'a> {
         Words { words, values }
     }
 
-    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
         self.values.get(name).copied()
     }
 
-    pub(super) fn number<T: std::str::FromStr<Err: std::fmt::Debug>>(&self, name: &str, default: T) -> T {
+    pub(crate) fn number<T: std::str::FromStr<Err: std::fmt::Debug>>(&self, name: &str, default: T) -> T {
         self.text(name).map_or(default, |text| text.parse().unwrap())
     }
 
-    pub(super) fn has(&self, word: &str) -> bool {
+    pub(crate) fn has(&self, word: &str) -> bool {
         self.words.contains(&word)
     }
 }
@@ -99,7 +99,7 @@ pub(super) fn encode(words: &Words<'_>, names: &Names, client: &mut TestClient) 
     }
 }
 
-pub(super) fn one<R: RequestMessage>(client: &mut TestClient, version: i16, request: &R) -> (Sent, Bytes) {
+pub(crate) fn one<R: RequestMessage>(client: &mut TestClient, version: i16, request: &R) -> (Sent, Bytes) {
     (
         Sent {
             api: R::API_KEY,

@@ -71,6 +71,16 @@ const ROWS: &[Row] = &[
         documentation: "Whether topics can be deleted.",
     },
     Row {
+        name: "log.dirs",
+        config_type: TYPE_STRING,
+        default: None,
+        value: |client| {
+            let disk = client.server.broker.disk_usage();
+            disk.map(|disk| disk.directory).unwrap_or_default()
+        },
+        documentation: "The directory that holds everything.",
+    },
+    Row {
         name: "log.retention.check.interval.ms",
         config_type: TYPE_LONG,
         default: Some(|| broker_default().retention_check_interval.as_millis().to_string()),
