@@ -159,6 +159,7 @@ impl Client {
             partition_index: partition,
             current_leader_epoch: -1,
             timestamp: EARLIEST_TIMESTAMP,
+            ..Default::default()
         };
         let topic = ListOffsetsTopic {
             name: TOPIC.into(),
