@@ -39,6 +39,9 @@ enum Command {
     /// Create, list, describe and delete topics
     #[command(subcommand)]
     Topic(cmd::topic::Command),
+    /// Show and change the configuration of topics, and show the broker's
+    #[command(subcommand)]
+    Config(cmd::config::Command),
     /// Send lines from standard input as records
     Produce(cmd::produce::Args),
     /// Print records
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => cmd::serve::run(args),
         Command::Topic(command) => cmd::topic::run(command),
+        Command::Config(command) => cmd::config::run(command),
         Command::Produce(args) => cmd::produce::run(args),
         Command::Consume(args) => cmd::consume::run(args),
         Command::Doctor(args) => cmd::doctor::run(&args),

@@ -233,3 +233,68 @@ fn shells_complete_the_command_line() {
         }
     }
 }
+
+#[test]
+fn topics_are_configured_and_get_more_partitions() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start(directory.path());
+    broker.succeed(&["topic", "create", "t", "--config", "retention.bytes=7"], "");
+    let set = ["config", "set", "--topic", "t", "retention.ms=5", "flush.ms=6"];
+    assert_eq!(
+        broker.succeed(&set, ""),
+        "topic t: set retention.ms=5, flush.ms=6\n"
+    );
+    let only_set = ["config", "describe", "--topic", "t", "--set"];
+    let rows = |text: &str| -> Vec<Vec<String>> {
+        let lines = text.lines().skip(1);
+        lines
+            .map(|line| line.split_whitespace().map(str::to_owned).collect())
+            .collect()
+    };
+    assert_eq!(
+        rows(&broker.succeed(&only_set, "")),
+        [
+            ["flush.ms", "6", "topic"],
+            ["retention.bytes", "7", "topic"],
+            ["retention.ms", "5", "topic"]
+        ]
+    );
+    let deleted = ["config", "delete", "--topic", "t", "retention.ms", "flush.ms"];
+    broker.succeed(&deleted, "");
+    let dry = ["config", "delete", "--topic", "t", "retention.bytes", "--dry-run"];
+    assert!(broker.succeed(&dry, "").contains("nothing was changed"));
+    assert_eq!(
+        rows(&broker.succeed(&only_set, "")),
+        [["retention.bytes", "7", "topic"]]
+    );
+    let refused = error(
+        &broker,
+        &["config", "set", "--topic", "t", "retention.ms=soon"],
+        "",
+    );
+    assert!(
+        refused.contains("INVALID_CONFIG") && refused.contains("topic t"),
+        "{refused}"
+    );
+    let absent = error(&broker, &["config", "describe", "--topic", "none"], "");
+    assert!(absent.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{absent}");
+
+    let described = broker.succeed(&["config", "describe", "--json"], "");
+    let described: serde_json::Value = serde_json::from_str(&described).unwrap();
+    let settings = described["settings"].as_array().unwrap();
+    let directories = settings
+        .iter()
+        .find(|setting| setting["name"] == "log.dirs")
+        .unwrap();
+    assert_eq!(directories["value"], "data", "as it was given");
+    assert_eq!(directories["read_only"], true);
+
+    let alter = |partitions| ["topic", "alter", "t", "--partitions", partitions];
+    assert_eq!(broker.succeed(&alter("3"), ""), "t has 3 partitions\n");
+    assert!(error(&broker, &alter("2"), "").contains("INVALID_PARTITIONS"));
+    let mut dry = alter("9").to_vec();
+    dry.push("--dry-run");
+    assert!(broker.succeed(&dry, "").contains("nothing was changed"));
+    let list = broker.succeed(&["topic", "list", "--json"], "");
+    assert!(list.contains("\"partitions\":3"), "{list}");
+}

@@ -90,17 +90,25 @@ fn notes(args: &Args, result: &CreatableTopicResult) -> Vec<String> {
             result.replication_factor
         ));
     }
-    for (name, value) in &args.config {
-        // The protocol has no words for this, but a broker of this version does with a setting what its table says.
-        let setting = SETTINGS.iter().find(|setting| setting.name == name);
-        if let Some(Effect::Accepted(reason)) = setting.map(|setting| setting.effect) {
-            notes.push(format!("{name}={value} was accepted and has no effect: {reason}"));
-        }
-    }
+    notes.extend(without_effect(&args.config));
     notes
 }
 
-fn config(text: &str) -> Result<(String, String)> {
+/// A note on each setting of a topic that does nothing.
+pub(crate) fn without_effect(configs: &[(String, String)]) -> impl Iterator<Item = String> {
+    configs.iter().filter_map(|(name, value)| {
+        // The protocol has no words for this, but a broker of this version does with a setting what its table says.
+        let setting = SETTINGS.iter().find(|setting| setting.name == name)?;
+        match setting.effect {
+            Effect::Accepted(reason) => {
+                Some(format!("{name}={value} was accepted and has no effect: {reason}"))
+            }
+            Effect::Enforced => None,
+        }
+    })
+}
+
+pub(crate) fn config(text: &str) -> Result<(String, String)> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => bail!("must be NAME=VALUE"),
