@@ -19,6 +19,7 @@ use crate::environment::{Environment, Options};
 use crate::file::Storage;
 use crate::file::aligned::BufferPool;
 use crate::frame::{AppendError, Change, Frame, LogId, Repetition};
+use crate::freeing::Freeing;
 use crate::gate::Gate;
 use crate::ids::IdMap;
 use crate::lock::{abort, lock, read, write};
@@ -66,6 +67,7 @@ pub(crate) struct Disk {
     pub(crate) seal: SealSignal,
     pub(crate) footers: Arc<FooterCache>,
     pub(crate) segments: Segments,
+    pub(crate) freeing: Arc<Freeing>,
     pub(crate) names: Names,
     pub(crate) manifest: Mutex<Manifest>,
     pub(crate) rewriting: Rewriting,

@@ -351,6 +351,7 @@ impl Engine {
             disk.wal.close();
             disk.seal.close();
             disk.rewriting.close();
+            disk.freeing.close();
         }
         others
             .into_iter()
@@ -464,6 +465,7 @@ fn start(opened: Opened, environment: Environment, options: Options, recovered: 
         seal: SealSignal::default(),
         footers,
         segments: recovered.segments,
+        freeing: Arc::default(),
         names: Names::default(),
         manifest: Mutex::new(Manifest::new(recovered.checkpointer, recovered.carried)),
         rewriting: Rewriting::default(),
@@ -519,6 +521,7 @@ fn spawn_threads(core: &Arc<Core>, sealer: Sealer, wal_mode: WalMode) -> Threads
             background::prepare(core, core.disk())
         }),
         spawn(core, "sealer".into(), move |core| sealer.run(core, core.disk())),
+        spawn(core, "freeing".into(), |core| core.disk().freeing.run()),
     ];
     if core.options.merge_segments > 0 {
         others.push(spawn(core, "rewriter".into(), |core| {

@@ -29,6 +29,7 @@ mod engine;
 mod environment;
 pub mod file;
 mod frame;
+mod freeing;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gate;

@@ -156,11 +156,12 @@ impl Manifest {
             return Ok(());
         }
         self.carried.producers.lose(dead);
+        let removed: Vec<_> = dead.iter().filter_map(|id| disk.segments.remove(*id)).collect();
         for id in dead {
-            disk.segments.remove(*id);
             disk.storage.remove(&id.path())?;
         }
         disk.names.sync(&*disk.storage)?;
+        removed.iter().for_each(|sealed| sealed.free(&disk.freeing));
         disk.count(&core.counters);
         Ok(())
     }

@@ -4,10 +4,11 @@
 //! and go in views, so that nobody has to go through all of them to find out.
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::frame::LogId;
+use crate::freeing::Freeing;
 use crate::ids::IdMap;
 use crate::lock::{read, write};
 use crate::segment::{Extent, Hole, Segment, SegmentId};
@@ -24,6 +25,8 @@ pub(crate) struct Sealed {
     pub(crate) segment: Segment,
     extents: AtomicI64,
     bytes: AtomicI64,
+    /// Set when its name is gone: who gets the file when nobody reads it any more.
+    freeing: OnceLock<Arc<Freeing>>,
 }
 
 impl Deref for Sealed {
@@ -45,9 +48,22 @@ impl Sealed {
         u64::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
+    /// The file's name is gone, durably: its space goes as soon as nobody reads it.
+    pub(crate) fn free(&self, freeing: &Arc<Freeing>) {
+        let _ = self.freeing.set(freeing.clone());
+    }
+
     fn keep(&self, extents: i64, bytes: i64) {
         self.extents.fetch_add(extents, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Sealed {
+    fn drop(&mut self) {
+        if let Some(freeing) = self.freeing.take() {
+            freeing.free(self.segment.file().clone());
+        }
     }
 }
 
@@ -78,6 +94,7 @@ impl Segments {
             segment,
             extents: AtomicI64::new(0),
             bytes: AtomicI64::new(0),
+            freeing: OnceLock::new(),
         });
         write(&self.0).insert(id, sealed.clone());
         let mut freed = Freed::default();
@@ -111,8 +128,8 @@ impl Segments {
         read(&self.0).get(&id).cloned()
     }
 
-    pub(crate) fn remove(&self, id: SegmentId) {
-        write(&self.0).remove(&id);
+    pub(crate) fn remove(&self, id: SegmentId) -> Option<Arc<Sealed>> {
+        write(&self.0).remove(&id)
     }
 
     /// All of them, in the order of the WAL spans that they hold.

@@ -111,6 +111,10 @@ impl Segment {
         Ok(segment)
     }
 
+    pub(crate) fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
     pub fn id(&self) -> SegmentId {
         self.summary.id
     }
