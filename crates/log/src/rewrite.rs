@@ -3,9 +3,11 @@
 //! Sealing gives it WAL blocks; merging, compaction and reclaiming give it extents of segments. What is below a log's start,
 //! of a deleted log, or not selected, is left out; offsets stay as they are.
 
+use std::collections::hash_map;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use firth_batch::Batches;
 
 use crate::block::{self, Entry};
@@ -15,13 +17,13 @@ use crate::file::Mode;
 use crate::frame::LogId;
 use crate::ids::IdMap;
 use crate::lock::read;
-use crate::segment::{self, Footer, Hole, Losses, SegmentId, Source, Writer};
+use crate::segment::{self, Extent, Footer, Hole, Losses, SegmentId, Source, Uncached, Writer};
 use crate::segments::{self, Sealed};
 use crate::stored::{Loaded, StoredBlock};
 use crate::view::SealedExtent;
 
-/// What is read of a segment at once, in bytes.
-pub(crate) const READ_BYTES: usize = 4 * 1024 * 1024;
+/// What is read of a segment at once, in bytes. More keeps the WAL's flushes waiting for longer.
+pub(crate) const READ_BYTES: usize = 1024 * 1024;
 
 /// Blocks that are sealed into the segment `id`.
 pub(crate) struct Unsealed<'a> {
@@ -161,7 +163,9 @@ pub(crate) fn rewrite(
     job: Job<'_>,
     mut progress: impl FnMut(usize) -> bool,
 ) -> Result<Footer, Error> {
-    let mut writer = create(core.disk(), job.id)?;
+    let disk = core.disk();
+    let mut writer = create(disk, job.id)?;
+    let mut sources = Sources::new(disk);
     for part in &job.parts {
         let Some(view) = core.view(part.log) else {
             continue;
@@ -179,7 +183,7 @@ pub(crate) fn rewrite(
             compacted_to = compacted_to.max(stored.compacted_to);
             let mut from = extent.first_offset.max(view.bounds().start);
             loop {
-                let batches = sealed.read(&stored, from, READ_BYTES)?;
+                let batches = sources.read(sealed, &stored, from)?;
                 let Some(Ok((header, _))) = Batches::new(&batches).last() else {
                     break;
                 };
@@ -199,7 +203,40 @@ pub(crate) fn rewrite(
         holes: job.holes,
         blocks: Vec::new(),
     };
-    Ok(writer.finish(job.source, job.generation, losses, &core.disk().names)?)
+    Ok(writer.finish(job.source, job.generation, losses, &disk.names)?)
+}
+
+/// The files that a rewrite reads.
+struct Sources<'a> {
+    disk: &'a Disk,
+    files: IdMap<SegmentId, Uncached>,
+}
+
+impl Sources<'_> {
+    fn new(disk: &Disk) -> Sources<'_> {
+        Sources {
+            disk,
+            files: IdMap::default(),
+        }
+    }
+
+    fn read(&mut self, sealed: &Sealed, extent: &Extent, from: i64) -> Result<Bytes, Error> {
+        if !self.disk.direct {
+            return Ok(sealed.read(extent, from, READ_BYTES)?);
+        }
+        let file = match self.files.entry(sealed.id()) {
+            hash_map::Entry::Occupied(file) => file.into_mut(),
+            hash_map::Entry::Vacant(vacant) => {
+                let opened = Uncached::open(&*self.disk.storage, sealed.id(), &self.disk.buffers);
+                let opened = opened.map_err(|source| segment::Error::Io {
+                    segment: sealed.id(),
+                    source,
+                });
+                vacant.insert(opened?)
+            }
+        };
+        Ok(sealed.read_uncached(file, extent, from, READ_BYTES)?)
+    }
 }
 
 fn create(disk: &Disk, id: SegmentId) -> io::Result<Writer<'_>> {

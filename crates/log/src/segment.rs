@@ -28,6 +28,7 @@ mod reader;
 mod run;
 mod sections;
 mod staging;
+mod uncached;
 mod writer;
 
 #[cfg(test)]
@@ -38,6 +39,7 @@ mod tests;
 pub use cache::FooterCache;
 pub(crate) use reader::Piece;
 pub use reader::Segment;
+pub(crate) use uncached::Uncached;
 pub use writer::Writer;
 
 use std::fmt;

@@ -22,6 +22,7 @@ use super::cache::{Entries, OpenId, Part};
 use super::header::{HEADER_LEN, Header, Section};
 use super::run::{ChunkRun, cut};
 use super::sections::{self, CHUNK_LEN, Chunk};
+use super::uncached::Uncached;
 use super::{CHUNK_BYTES_MIN, Error, Extent, FooterCache, Losses, SegmentId, Summary};
 use crate::file::aligned::{AlignedBuffer, BufferPool};
 use crate::file::{ALIGNMENT, Existence, File, Mode, Storage};
@@ -176,6 +177,18 @@ impl Segment {
         max_bytes: usize,
     ) -> Result<Piece, Error> {
         self.read_from(&*self.file, extent, from_offset, max_bytes)
+    }
+
+    /// The batches alone, and past the page cache.
+    pub(crate) fn read_uncached(
+        &self,
+        file: &Uncached,
+        extent: &Extent,
+        from_offset: i64,
+        max_bytes: usize,
+    ) -> Result<Bytes, Error> {
+        let piece = self.read_from(file, extent, from_offset, max_bytes)?;
+        Ok(piece.batches)
     }
 
     /// The same, or `None` if something of it is not in the page cache. Does not wait for the disk.

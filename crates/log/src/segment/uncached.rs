@@ -1,0 +1,55 @@
+//! A segment's file, read past the page cache. What is rewritten is read once from front to back: it would push out what
+//! readers want, and the system's own reading ahead, which may be many megabytes at once, keeps the WAL's flushes waiting.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::file::aligned::BufferPool;
+use crate::file::{ALIGNMENT, Existence, File, Mode, Storage};
+
+use super::SegmentId;
+
+pub(crate) struct Uncached {
+    file: Arc<dyn File>,
+    buffers: BufferPool,
+}
+
+impl Uncached {
+    /// Opens a segment once more, on a file system that can read directly.
+    pub(crate) fn open(storage: &dyn Storage, id: SegmentId, buffers: &BufferPool) -> io::Result<Uncached> {
+        Ok(Uncached {
+            file: storage.open(&id.path(), Mode::Direct, Existence::MustExist)?,
+            buffers: buffers.clone(),
+        })
+    }
+}
+
+impl File for Uncached {
+    /// Whole pages are read. A segment's length is a multiple of theirs.
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
+        let page = ALIGNMENT as u64;
+        let skip = (position % page) as usize;
+        let pages = (skip + buf.len()).next_multiple_of(ALIGNMENT);
+        let mut read = self.buffers.take(pages);
+        read.resize_zeroed(pages);
+        self.file.read_at(read.as_mut_slice(), position - skip as u64)?;
+        buf.copy_from_slice(&read.as_slice()[skip..skip + buf.len()]);
+        Ok(())
+    }
+
+    fn write_at(&self, buf: &[u8], position: u64) -> io::Result<()> {
+        self.file.write_at(buf, position)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+}
