@@ -22,6 +22,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+/// Its settings are those of `.cargo/config.toml`; ARCHITECTURE.md says why it is not the C library's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// One message broker for Kafka clients: durable, one binary, no configuration needed.
 ///
 /// Start it with `firth serve`, and point any Kafka client at localhost:9092.

@@ -1,6 +1,5 @@
-//! The C library's allocator keeps what is freed, in up to eight heaps per core, and learns from a large buffer that was
-//! freed to keep the next one too. On a large machine that saves page faults. On a small one it comes to several times what
-//! is in use, and the kernel ends the process.
+//! The allocator keeps what is freed for some seconds. On a large machine that saves page faults. On a small one it comes to
+//! several times what is in use, and the kernel ends the process.
 //!
 //! It takes its settings from the environment, before the first line of the program runs. So the process replaces itself
 //! by itself, once, with these settings: the same id, the same arguments, the same open files.
@@ -11,18 +10,13 @@ use std::process::Command;
 
 /// Above this there is room for what the allocator keeps.
 const SMALL_BYTES: u64 = 1024 * 1024 * 1024;
-/// Buffers from 256 KiB on go back to the system when they are freed. Other C libraries ignore this.
-const SETTINGS: [(&str, &str); 3] = [
-    ("MALLOC_MMAP_THRESHOLD_", "262144"),
-    ("MALLOC_TRIM_THRESHOLD_", "262144"),
-    ("MALLOC_ARENA_MAX", "2"),
-];
+/// Its name for the settings, and those with which everything goes back to the system when it is freed.
+const SETTINGS: (&str, &str) = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,narenas:2");
 
 /// Returns where there is nothing to do: on a large machine, and where the environment has such settings, be they ours or
 /// the operator's.
 pub(super) fn suit(total_bytes: u64) {
-    let is_set = SETTINGS.iter().any(|(name, _)| std::env::var_os(name).is_some());
-    if total_bytes > SMALL_BYTES || is_set {
+    if total_bytes > SMALL_BYTES || std::env::var_os(SETTINGS.0).is_some() {
         return;
     }
     let error = start_again();
@@ -34,7 +28,7 @@ fn start_again() -> io::Error {
     match std::env::current_exe() {
         Ok(program) => {
             let arguments = std::env::args_os().skip(1);
-            Command::new(program).args(arguments).envs(SETTINGS).exec()
+            Command::new(program).args(arguments).envs([SETTINGS]).exec()
         }
         Err(error) => error,
     }
