@@ -1,5 +1,5 @@
-//! Frames of real clients: what librdkafka 2.16 and kafka-python 3.0 sent, and what Apache Kafka's schemas (through
-//! kafka-python) make of the answers. `vectors/capture.py` recorded them.
+//! Frames of real clients: what librdkafka 2.16 and kafka-python 3.0 sent, and what Apache Kafka 4.1 (`vectors/proxy.py`) or its
+//! schemas through kafka-python (`vectors/capture.py`) answered; and those of versions that no client at hand sends (`vectors/old.py`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,19 +15,23 @@ struct Vector {
     frame: Bytes,
 }
 
+/// Those of APIs and versions that are served. Others are there for when they will be.
 fn vectors(text: &str) -> Vec<Vector> {
     let parse = |line: &str| {
         let fields: Vec<&str> = line.split(' ').collect();
+        let api_version = fields[2].parse().unwrap();
+        let api_key = ApiKey::from_i16(fields[1].parse().unwrap());
+        let api_key = api_key.filter(|api_key| api_key.serves(api_version))?;
         let hex = fields[3];
         let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-        Vector {
+        Some(Vector {
             client: fields[0].to_owned(),
-            api_key: ApiKey::from_i16(fields[1].parse().unwrap()).unwrap(),
-            api_version: fields[2].parse().unwrap(),
+            api_key,
+            api_version,
             frame: (0..hex.len()).step_by(2).map(byte).collect(),
-        }
+        })
     };
-    text.lines().map(parse).collect()
+    text.lines().filter_map(parse).collect()
 }
 
 fn requests() -> Vec<(Vector, RequestHeader, Request)> {
@@ -60,7 +64,7 @@ fn unframed(chain: Chain) -> Bytes {
 #[test]
 fn requests_of_real_clients_are_read_and_written_again_byte_for_byte() {
     let requests = requests();
-    assert!(requests.len() > 25);
+    assert!(requests.len() > 45);
     for (vector, header, request) in &requests {
         assert_eq!(
             (header.api_key, header.api_version),
@@ -261,4 +265,36 @@ fn fetch_answer_carries_the_batch_that_was_produced() {
         _ => None,
     });
     assert_eq!(partition.records, Some(Records::from(produced)));
+}
+
+#[test]
+fn versions_that_apache_kafka_dropped_say_what_they_said() {
+    let request = find("kafka-python", 0, |request| match request {
+        Request::ListOffsets(request) => Some(request),
+        _ => None,
+    });
+    let partitions: Vec<_> = request.topics[0].partitions.iter().collect();
+    assert_eq!((partitions[0].timestamp, partitions[0].max_num_offsets), (-1, 5));
+    assert_eq!(partitions[1].partition_index, 1);
+    let request = find("kafka-python", 0, |request| match request {
+        Request::DescribeConfigs(request) => Some(request),
+        _ => None,
+    });
+    assert_eq!(request.resources[0].configuration_keys, None);
+    assert_eq!(
+        request.resources[1].configuration_keys,
+        Some(vec!["num.partitions".into()])
+    );
+    let answers = vectors(include_str!("vectors/responses.txt"));
+    let of_old = |api_key| {
+        let mut answers = answers.iter();
+        let found = answers.find(|answer| (answer.api_key, answer.api_version) == (api_key, 0));
+        found.unwrap().frame.clone()
+    };
+    let (_, response) = decode_response::<ListOffsetsRequest>(0, &of_old(ApiKey::ListOffsets)).unwrap();
+    assert_eq!(response.topics[0].partitions[0].old_style_offsets, [9, 5, 0]);
+    let (_, response) =
+        decode_response::<DescribeConfigsRequest>(0, &of_old(ApiKey::DescribeConfigs)).unwrap();
+    let configs = &response.results[0].configs;
+    assert!(configs[0].is_default && configs[1].read_only && configs[1].is_sensitive);
 }
