@@ -1,3 +1,4 @@
+use std::future::Future;
 use std::sync::Arc;
 
 use firth_log::file::DiskUsage;
@@ -8,6 +9,7 @@ use crate::counters::Counting;
 use crate::definitions::owner::{Defined, Message, Owner, REQUESTS_MAX};
 use crate::definitions::replay;
 use crate::guarded_clock::GuardedClock;
+use crate::state_log::{self, StateLog};
 use crate::tasks::Tasks;
 use crate::topics::Topics;
 use crate::{
@@ -31,6 +33,9 @@ struct Shared {
     memory: Memory,
     counting: Arc<Counting>,
     tasks: Tasks,
+    groups: StateLog,
+    /// What retention believes the time to be; 0 until it has looked.
+    times: watch::Receiver<i64>,
 }
 
 /// A topic that was created, changed or found to be possible.
@@ -49,6 +54,8 @@ impl Broker {
     /// The definitions log cannot be read, or was written by a newer version, or the new id cannot be stored.
     pub async fn open(engine: Engine, config: Config, environment: Environment) -> Result<Broker, Error> {
         let replay = replay::read(&engine).await?;
+        // All that is stored is read before anything is changed: it may be of a version that is not known.
+        let groups = StateLog::read(&engine, &state_log::GROUPS).await?;
         let topics = Arc::new(Topics::new(replay.definitions.topics().clone()));
         let counting = Arc::new(Counting::default());
         let (definitions, messages) = mpsc::channel(REQUESTS_MAX);
@@ -66,6 +73,7 @@ impl Broker {
         let memory = Memory::new(config.memory_bytes);
         let tasks = Tasks::new();
         tasks.spawn("definitions", owner.run(messages, tasks.stop()));
+        let (times, told) = watch::channel(0);
         let shared = Shared {
             cluster_id,
             engine,
@@ -76,6 +84,8 @@ impl Broker {
             memory,
             counting,
             tasks,
+            groups,
+            times: told.clone(),
         };
         let broker = Broker {
             shared: Arc::new(shared),
@@ -83,7 +93,6 @@ impl Broker {
         let tasks = &broker.shared.tasks;
         let clock = GuardedClock::new(broker.clock(), noted_ms);
         broker.engine().tell_time(clock.known_ms());
-        let (times, told) = watch::channel(0);
         let retention = retention::run(broker.clone(), clock, times, tasks.stop());
         tasks.spawn("retention", retention);
         tasks.spawn("cleaner", cleaner::run(broker.clone(), told, tasks.stop()));
@@ -94,6 +103,26 @@ impl Broker {
     /// The engine goes on; its owner closes it.
     pub async fn shutdown(&self) {
         self.shared.tasks.shutdown().await;
+    }
+
+    /// Runs a task of a protocol until the broker stops. It ends soon after what it is given becomes true.
+    pub fn spawn<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        name: &'static str,
+        task: impl FnOnce(watch::Receiver<bool>) -> F,
+    ) {
+        self.shared.tasks.spawn(name, task(self.shared.tasks.stop()));
+    }
+
+    /// The log of what groups store.
+    pub fn groups_log(&self) -> &StateLog {
+        &self.shared.groups
+    }
+
+    /// The time by which things may be deleted for their age, in milliseconds since 1970, told whenever retention looks.
+    /// A wall clock that jumps does not move it. 0 until the first look.
+    pub fn known_time(&self) -> watch::Receiver<i64> {
+        self.shared.times.clone()
     }
 
     /// Which cluster this broker belongs to. It has no other broker yet.

@@ -1,12 +1,13 @@
-//! Compacts partitions when their topic's configuration says so, the one that gains most first.
+//! Compacts partitions when their topic's configuration says so, the one that gains most first, and state logs as if they
+//! were such partitions.
 
 use firth_log::{Compaction, Keep, LogId, RewriteError};
 use tokio::sync::watch;
 
+use crate::TopicConfig;
 use crate::broker::Broker;
 use crate::compaction::{self, Due, Usage};
 use crate::counters::add;
-use crate::{Topic, TopicConfig};
 
 /// Memory for the keys of one compaction, 32 bytes for each: a million keys.
 const KEYS_BYTES: usize = 32 * 1024 * 1024;
@@ -70,7 +71,7 @@ async fn all_due(broker: &Broker, now_ms: i64) -> Vec<(Due, LogId, TopicConfig, 
             if looked_at.is_multiple_of(PARTITIONS_PER_TURN) {
                 tokio::task::yield_now().await;
             }
-            if let Some(due) = due(broker, topic, partition.log, now_ms) {
+            if let Some(due) = due(broker, &topic.config, partition.log, now_ms) {
                 all.push((
                     due,
                     partition.log,
@@ -80,15 +81,19 @@ async fn all_due(broker: &Broker, now_ms: i64) -> Vec<(Due, LogId, TopicConfig, 
             }
         }
     }
+    let state = broker.groups_log();
+    if let Some(due) = due(broker, state.config(), state.id(), now_ms) {
+        all.push((due, state.id(), state.config().clone(), state.name().to_owned()));
+    }
     all
 }
 
-fn due(broker: &Broker, topic: &Topic, log: LogId, now_ms: i64) -> Option<Due> {
+fn due(broker: &Broker, config: &TopicConfig, log: LogId, now_ms: i64) -> Option<Due> {
     let extents = broker.engine().extents(log);
     let usage = Usage {
         extents: &extents,
         compacted_to: broker.engine().compacted_to(log),
-        compactable_to: compaction::compactable_to(&extents, &topic.config, now_ms),
+        compactable_to: compaction::compactable_to(&extents, config, now_ms),
     };
-    compaction::due(&usage, &topic.config, now_ms)
+    compaction::due(&usage, config, now_ms)
 }

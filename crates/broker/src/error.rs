@@ -15,6 +15,31 @@ pub enum Error {
          `firth doctor --accept definitions:{first_offset}-{last_offset}`, which may cost topics"
     )]
     Damaged { first_offset: i64, last_offset: i64 },
+    #[error(
+        "the log of {name} is damaged at offsets {first_offset} to {last_offset}: restore a backup, or give up what the \
+         records there said with `firth doctor --accept {name}:{first_offset}-{last_offset}`"
+    )]
+    StateDamaged {
+        name: &'static str,
+        first_offset: i64,
+        last_offset: i64,
+    },
+    #[error("the record at offset {offset} of the log of {name} cannot be read: {reason}")]
+    StateUndecodable {
+        name: &'static str,
+        offset: i64,
+        reason: String,
+    },
+    #[error(
+        "the record at offset {offset} of the log of {name} has version {version}, and this firth reads up to {known}: \
+         use a newer one"
+    )]
+    StateNewer {
+        name: &'static str,
+        offset: i64,
+        version: u8,
+        known: u8,
+    },
     #[error("what was lost of the definitions cannot be made up for: {0}")]
     Reconcile(#[source] DefineError),
     #[error("the id of the cluster, which is drawn at the first start, cannot be stored: {0}")]
@@ -53,6 +78,19 @@ pub enum DefineError {
     /// The broker is going down; whether the change was made durable is not known.
     #[error("the broker is stopping")]
     Stopped,
+}
+
+/// Why records of a state machine were refused. None of them was stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// Retry later: space may have been freed.
+    #[error("the disk is full")]
+    Full,
+    #[error("{bytes} bytes of records were to be made durable together, and {max} are possible")]
+    TooLarge { bytes: usize, max: usize },
+    /// A flush failed, or the broker is going down.
+    #[error("the storage has failed")]
+    Failed,
 }
 
 /// Why a batch was refused. Nothing of it was stored.

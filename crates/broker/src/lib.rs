@@ -10,9 +10,11 @@
 //!   broker's own logs belong to none.
 //! - Definitions have one owner, a task; a request to it is answered when everything that the answer rests on is
 //!   durable.
+//! - A state log ([`StateLog`]) keeps what a state machine of a protocol stores, under keys; what the records mean is the
+//!   protocol's business.
 //! - Time and randomness come from the [`Environment`]. No lock is held across an await.
 //!
-//! Absent: queues, routing, timers, groups, transactions, authorization, quotas, and any I/O but the engine's.
+//! Absent: queues, routing, timers, the rules of groups, transactions, authorization, quotas, and any I/O but the engine's.
 
 mod broker;
 mod cleaner;
@@ -31,6 +33,7 @@ mod offsets;
 mod produce;
 mod read;
 mod retention;
+mod state_log;
 mod tasks;
 mod topic;
 mod topic_config;
@@ -43,10 +46,11 @@ pub use cluster_id::ClusterId;
 pub use config::{Config, MEMORY_BYTES_DEFAULT};
 pub use counters::Counters;
 pub use definitions::{NewTopic, PARTITIONS_MAX, PARTITIONS_TOTAL_MAX};
-pub use error::{DefineError, Error, ProduceError, ReadError};
+pub use error::{DefineError, Error, ProduceError, ReadError, StateError};
 pub use memory::{Memory, Reservation};
 pub use offsets::{At, OffsetAndTimestamp};
 pub use produce::Appended;
+pub use state_log::{StateLog, StateRecord};
 pub use topic::{Partition, Topic, TopicId};
 pub use topic_config::{
     Allowed, CleanupPolicy, CompressionType, ConfigChange, ConfigEdit, ConfigError, Effect, Ratio, SETTINGS,

@@ -21,6 +21,8 @@ impl LogId {
     pub const META: LogId = LogId(0);
     /// The records of what stands above: topics and their configuration. It always exists.
     pub const DEFINITIONS: LogId = LogId(1);
+    /// The records of consumer groups. What stands above creates it with the first of them.
+    pub const GROUPS: LogId = LogId(2);
     /// The first id that [`Engine::allocate`](crate::Engine::allocate) gives out.
     pub const FIRST_ALLOCATED: LogId = LogId(16);
 }

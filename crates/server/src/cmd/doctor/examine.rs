@@ -60,7 +60,12 @@ async fn read_all(engine: &Engine, report: &mut Report) -> Result<()> {
     let stats = engine.stats();
     // About what there is to read: what is trimmed is still counted, what is unsealed and in a segment twice.
     let mut progress = Progress::new("reading records", stats.segment_bytes + stats.unsealed_bytes);
-    for (log, name) in [(LogId::META, Name::Meta), (LogId::DEFINITIONS, Name::Definitions)] {
+    let ours = [
+        (LogId::META, Name::Meta),
+        (LogId::DEFINITIONS, Name::Definitions),
+        (LogId::GROUPS, Name::Groups),
+    ];
+    for (log, name) in ours {
         partition::read_log(engine, log, name, report, &mut progress).await;
     }
     let environment = Environment {
@@ -82,7 +87,9 @@ async fn read_all(engine: &Engine, report: &mut Report) -> Result<()> {
                 partition::read_log(engine, log, Name::Orphan(log.0), report, &mut progress).await;
             }
         }
-        Err(error @ firth_broker::Error::NewerVersion { .. }) => return Err(error.into()),
+        Err(error @ (firth_broker::Error::NewerVersion { .. } | firth_broker::Error::StateNewer { .. })) => {
+            return Err(error.into());
+        }
         Err(error) => report.problem(format!("a broker would not start: {error}")),
     }
     Ok(())

@@ -32,6 +32,7 @@ pub(in crate::cmd) struct Report {
 pub(super) enum Name {
     Partition(Arc<str>, i32),
     Definitions,
+    Groups,
     Meta,
     /// It belongs to no topic: the record that created its topic is lost, or was given up.
     Orphan(u64),
@@ -52,6 +53,7 @@ impl fmt::Display for Name {
         match self {
             Name::Partition(topic, partition) => write!(f, "partition {partition} of {topic}"),
             Name::Definitions => f.write_str("the definitions of topics"),
+            Name::Groups => f.write_str("what consumer groups stored"),
             Name::Meta => f.write_str("the engine's own log"),
             Name::Orphan(log) => write!(f, "log {log}, which is no partition"),
         }
@@ -64,6 +66,7 @@ impl Name {
         match self {
             Name::Partition(topic, partition) => format!("{topic}/{partition}"),
             Name::Definitions => "definitions".to_owned(),
+            Name::Groups => "groups".to_owned(),
             Name::Meta => "meta".to_owned(),
             Name::Orphan(log) => format!("#{log}"),
         }
@@ -196,9 +199,9 @@ impl Report {
         self.names.get(&log).cloned().unwrap_or(Name::Orphan(log))
     }
 
-    /// Logs of topics, and those that belong to none; not the two that are our own.
+    /// Logs of topics, and those that belong to none; not those that are our own.
     fn listed(&self) -> impl Iterator<Item = &PartitionReport> {
-        let is_ours = |name: &Name| matches!(name, Name::Definitions | Name::Meta);
+        let is_ours = |name: &Name| matches!(name, Name::Definitions | Name::Groups | Name::Meta);
         self.logs.iter().filter(move |read| !is_ours(&read.name))
     }
 
