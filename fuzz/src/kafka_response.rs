@@ -38,6 +38,16 @@ pub fn run(bytes: &[u8]) {
         ApiKey::AlterPartitionReassignments => round_trip::<AlterPartitionReassignmentsRequest>(version, &frame),
         ApiKey::ListPartitionReassignments => round_trip::<ListPartitionReassignmentsRequest>(version, &frame),
         ApiKey::InitProducerId => round_trip::<InitProducerIdRequest>(version, &frame),
+        ApiKey::DeleteGroups => round_trip::<DeleteGroupsRequest>(version, &frame),
+        ApiKey::DescribeGroups => round_trip::<DescribeGroupsRequest>(version, &frame),
+        ApiKey::Heartbeat => round_trip::<HeartbeatRequest>(version, &frame),
+        ApiKey::JoinGroup => round_trip::<JoinGroupRequest>(version, &frame),
+        ApiKey::LeaveGroup => round_trip::<LeaveGroupRequest>(version, &frame),
+        ApiKey::ListGroups => round_trip::<ListGroupsRequest>(version, &frame),
+        ApiKey::OffsetCommit => round_trip::<OffsetCommitRequest>(version, &frame),
+        ApiKey::OffsetDelete => round_trip::<OffsetDeleteRequest>(version, &frame),
+        ApiKey::OffsetFetch => round_trip::<OffsetFetchRequest>(version, &frame),
+        ApiKey::SyncGroup => round_trip::<SyncGroupRequest>(version, &frame),
     }
 }
 

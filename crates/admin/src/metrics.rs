@@ -41,6 +41,7 @@ pub(crate) fn render(admin: &Admin) -> String {
     }
     if let Some(kafka) = &admin.kafka {
         render_kafka(&mut text, kafka);
+        render_groups(&mut text, kafka);
     }
     text.text
 }
@@ -266,6 +267,33 @@ fn render_kafka(text: &mut Text, kafka: &KafkaMetrics) {
         "Bytes of requests.",
         firth_kafka::ApiMetrics::request_bytes,
     );
+}
+
+fn render_groups(text: &mut Text, kafka: &KafkaMetrics) {
+    text.gauge("firth_groups", "Consumer groups that exist.", kafka.groups());
+    text.gauge(
+        "firth_group_memory_bytes",
+        "Memory that members and offsets of groups take.",
+        kafka.group_bytes(),
+    );
+    text.counter(
+        "firth_group_offsets_committed_total",
+        "Offsets that groups committed.",
+        kafka.offsets_committed(),
+    );
+    text.counter(
+        "firth_group_offsets_expired_total",
+        "Offsets deleted because nobody needed them for their time of retention, or their topic was gone.",
+        kafka.offsets_expired(),
+    );
+    let mut rebalances = text.family(
+        "firth_group_rebalances_total",
+        Kind::Counter,
+        "Rebalances of groups, by what brought them about.",
+    );
+    for (cause, count) in kafka.rebalances() {
+        rebalances.sample(&[("cause", cause.name())], count);
+    }
 }
 
 #[derive(Clone, Copy)]

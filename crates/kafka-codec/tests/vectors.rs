@@ -120,6 +120,16 @@ fn answers_of_kafka_s_schemas_are_read_and_written_again_byte_for_byte() {
             ApiKey::AlterPartitionReassignments => check::<AlterPartitionReassignmentsRequest>(vector),
             ApiKey::ListPartitionReassignments => check::<ListPartitionReassignmentsRequest>(vector),
             ApiKey::InitProducerId => check::<InitProducerIdRequest>(vector),
+            ApiKey::DeleteGroups => check::<DeleteGroupsRequest>(vector),
+            ApiKey::DescribeGroups => check::<DescribeGroupsRequest>(vector),
+            ApiKey::Heartbeat => check::<HeartbeatRequest>(vector),
+            ApiKey::JoinGroup => check::<JoinGroupRequest>(vector),
+            ApiKey::LeaveGroup => check::<LeaveGroupRequest>(vector),
+            ApiKey::ListGroups => check::<ListGroupsRequest>(vector),
+            ApiKey::OffsetCommit => check::<OffsetCommitRequest>(vector),
+            ApiKey::OffsetDelete => check::<OffsetDeleteRequest>(vector),
+            ApiKey::OffsetFetch => check::<OffsetFetchRequest>(vector),
+            ApiKey::SyncGroup => check::<SyncGroupRequest>(vector),
         }
     }
 }

@@ -1,3 +1,5 @@
+use crate::groups::GroupSettings;
+
 /// What of the Kafka listener can be chosen. The binary documents each setting where it declares it.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -17,6 +19,7 @@ pub struct Config {
     pub stall_ms_max: u64,
     /// How long connections may take to answer what they have begun when the broker stops.
     pub drain_ms_max: u64,
+    pub groups: GroupSettings,
 }
 
 impl Default for Config {
@@ -31,6 +34,7 @@ impl Default for Config {
             fetch_sessions_max: 1000,
             stall_ms_max: 30_000,
             drain_ms_max: 5000,
+            groups: GroupSettings::default(),
         }
     }
 }

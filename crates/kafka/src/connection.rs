@@ -224,8 +224,11 @@ impl<S: Stream> Connection<S> {
         match self.input.poll_fill(cx, &mut self.stream)? {
             Poll::Pending => Ok(false),
             Poll::Ready(0) if self.input.is_empty() => {
-                // It may wait for other answers still, but hardly for records that come later.
-                if self.replies.running() == Some(ApiKey::Fetch) {
+                // It may wait for other answers still, but hardly for records or members that come later.
+                if matches!(
+                    self.replies.running(),
+                    Some(ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup)
+                ) {
                     self.replies = Replies::default();
                 }
                 self.end(Closed::ByClient);

@@ -2,7 +2,7 @@
 //! which is added there has to be thought about here.
 
 use firth_batch as batch;
-use firth_broker::{DefineError, ProduceError, ReadError};
+use firth_broker::{DefineError, ProduceError, ReadError, StateError};
 use firth_kafka_codec::ErrorCode;
 
 pub(crate) fn of_define(error: &DefineError) -> ErrorCode {
@@ -51,6 +51,16 @@ pub(crate) fn of_read(error: &ReadError) -> ErrorCode {
         ReadError::OutOfRange(_) => ErrorCode::OffsetOutOfRange,
         ReadError::KeepsRecords => ErrorCode::PolicyViolation,
         ReadError::Damaged { .. } | ReadError::Full | ReadError::Failed(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Clients retry the first two, the second after they have looked for the coordinator again. `too_large` is what a client
+/// is told who asks for more than can be stored or kept.
+pub(crate) fn of_state(error: &StateError, too_large: ErrorCode) -> ErrorCode {
+    match error {
+        StateError::Full => ErrorCode::CoordinatorNotAvailable,
+        StateError::Failed => ErrorCode::NotCoordinator,
+        StateError::TooLarge { .. } => too_large,
     }
 }
 

@@ -6,24 +6,34 @@ mod alter_partition_reassignments;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;
 mod find_coordinator;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -31,8 +41,9 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use firth_broker::{DefineError, Topic, validate_topic_name};
+use firth_broker::{Commit, DefineError, Topic, validate_topic_name};
 use firth_kafka_codec::{ByteStr, ErrorCode, Request, RequestHeader, ResponseMessage, encode_response};
+use smallvec::SmallVec;
 
 use crate::closed::Closed;
 use crate::connection::{Parked, Reply, Running};
@@ -70,56 +81,86 @@ pub(crate) fn start(
 ) -> Result<Started, Closed> {
     let of = client.clone();
     let version = header.api_version;
+    // So that each API is a line.
+    macro_rules! answer {
+        ($response:expr) => {
+            run(client, header, $response)
+        };
+    }
+    macro_rules! durably {
+        ($response:expr) => {{
+            let response = $response;
+            run_durable(client, header, response)
+        }};
+    }
     let running = match request {
         Request::Produce(request) => {
             return produce::handle(client, &header, request, buffer).map(Started::Parked);
         }
         Request::Fetch(request) => fetch::run(of, header, request),
-        Request::ListOffsets(request) => run(client, header, list_offsets::handle(of, version, request)),
-        Request::Metadata(request) => run(client, header, metadata::handle(of, version, request)),
-        Request::FindCoordinator(request) => {
-            run(client, header, async move { find_coordinator::handle(&request) })
+        Request::ListOffsets(request) => answer!(list_offsets::handle(of, version, request)),
+        Request::Metadata(request) => answer!(metadata::handle(of, version, request)),
+        Request::FindCoordinator(request) => answer!(find_coordinator::handle(of, version, request)),
+        Request::ApiVersions(request) => answer!(async move { api_versions::handle(version, &request) }),
+        Request::CreateTopics(request) => answer!(create_topics::handle(of, request)),
+        Request::DeleteTopics(request) => answer!(delete_topics::handle(of, version, request)),
+        Request::DeleteRecords(request) => answer!(delete_records::handle(of, request)),
+        Request::InitProducerId(request) => answer!(init_producer_id::handle(of, request)),
+        Request::CreatePartitions(request) => answer!(create_partitions::handle(of, request)),
+        Request::DescribeConfigs(request) => answer!(describe_configs::handle(of, request)),
+        Request::AlterConfigs(request) => answer!(alter_configs::handle(of, request)),
+        Request::IncrementalAlterConfigs(request) => answer!(incremental_alter_configs::handle(of, request)),
+        Request::ListConfigResources(request) => {
+            answer!(list_config_resources::handle(of, version, request))
         }
-        Request::ApiVersions(request) => {
-            run(
-                client,
-                header,
-                async move { api_versions::handle(version, &request) },
-            )
-        }
-        Request::CreateTopics(request) => run(client, header, create_topics::handle(of, request)),
-        Request::DeleteTopics(request) => run(client, header, delete_topics::handle(of, version, request)),
-        Request::DeleteRecords(request) => run(client, header, delete_records::handle(of, request)),
-        Request::InitProducerId(request) => run(client, header, init_producer_id::handle(of, request)),
-        Request::CreatePartitions(request) => run(client, header, create_partitions::handle(of, request)),
-        Request::DescribeConfigs(request) => run(client, header, describe_configs::handle(of, request)),
-        Request::AlterConfigs(request) => run(client, header, alter_configs::handle(of, request)),
-        Request::IncrementalAlterConfigs(request) => {
-            run(client, header, incremental_alter_configs::handle(of, request))
-        }
-        Request::ListConfigResources(request) => run(
-            client,
-            header,
-            list_config_resources::handle(of, version, request),
-        ),
-        Request::DescribeCluster(request) => run(client, header, describe_cluster::handle(of, request)),
-        Request::DescribeTopicPartitions(request) => {
-            run(client, header, describe_topic_partitions::handle(of, request))
-        }
-        Request::DescribeLogDirs(request) => run(client, header, describe_log_dirs::handle(of, request)),
-        Request::DescribeProducers(request) => run(client, header, describe_producers::handle(of, request)),
-        Request::OffsetForLeaderEpoch(request) => {
-            run(client, header, offset_for_leader_epoch::handle(of, request))
-        }
-        Request::ElectLeaders(request) => run(client, header, elect_leaders::handle(of, request)),
+        Request::DescribeCluster(request) => answer!(describe_cluster::handle(of, request)),
+        Request::DescribeTopicPartitions(request) => answer!(describe_topic_partitions::handle(of, request)),
+        Request::DescribeLogDirs(request) => answer!(describe_log_dirs::handle(of, request)),
+        Request::DescribeProducers(request) => answer!(describe_producers::handle(of, request)),
+        Request::OffsetForLeaderEpoch(request) => answer!(offset_for_leader_epoch::handle(of, request)),
+        Request::ElectLeaders(request) => answer!(elect_leaders::handle(of, request)),
         Request::AlterPartitionReassignments(request) => {
-            run(client, header, alter_partition_reassignments::handle(of, request))
+            answer!(alter_partition_reassignments::handle(of, request))
         }
         Request::ListPartitionReassignments(request) => {
-            run(client, header, list_partition_reassignments::handle(request))
+            answer!(list_partition_reassignments::handle(request))
         }
+        Request::JoinGroup(request) => durably!(join_group::handle(of, header.clone(), request)),
+        Request::SyncGroup(request) => durably!(sync_group::handle(of, version, request)),
+        Request::Heartbeat(request) => durably!(heartbeat::handle(of, request)),
+        Request::LeaveGroup(request) => durably!(leave_group::handle(of, version, request)),
+        Request::OffsetCommit(request) => durably!(offset_commit::handle(of, version, request)),
+        Request::OffsetFetch(request) => durably!(offset_fetch::handle(of, version, request)),
+        Request::OffsetDelete(request) => durably!(offset_delete::handle(of, request)),
+        Request::ListGroups(request) => durably!(list_groups::handle(of, request)),
+        Request::DescribeGroups(request) => durably!(describe_groups::handle(of, version, request)),
+        Request::DeleteGroups(request) => durably!(delete_groups::handle(of, request)),
     };
     Ok(Started::Running(running))
+}
+
+/// What an answer rests on: it is given when all of these are durable.
+type Commits = SmallVec<[Commit; 1]>;
+type Durable<R> = (R, Commits);
+
+/// An answer that rests on nothing.
+fn durable<R>(response: R) -> Durable<R> {
+    (response, Commits::new())
+}
+
+fn run_durable<R: Answer + Send>(
+    client: &Client,
+    header: RequestHeader,
+    response: impl Future<Output = Durable<R>> + Send + 'static,
+) -> Running {
+    let client = client.clone();
+    Box::pin(async move {
+        let (response, commits) = response.await;
+        for commit in commits {
+            commit.await.map_err(Closed::NotDurable)?;
+        }
+        reply(&client, &header, &response)
+    })
 }
 
 fn run<R: Answer>(
@@ -212,6 +253,11 @@ fn find_topic(client: &Client, name: &str) -> Result<Arc<Topic>, Refused> {
         Err(error) => DefineError::InvalidName(error),
     };
     Err(refused(crate::error::of_define(&error), &error))
+}
+
+/// A copy that does not keep the frame it came in.
+fn owned(text: &ByteStr) -> Arc<str> {
+    text.as_str().into()
 }
 
 fn message(error: &impl ToString) -> Option<ByteStr> {

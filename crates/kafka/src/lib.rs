@@ -8,8 +8,10 @@
 //! - Whatever bytes a client sends, its own connection at most is closed, with one line in the log that says why.
 //! - Every code that a client sees comes from `error.rs` or from the handler that names it; never
 //!   `UNKNOWN_SERVER_ERROR`.
+//! - A group is a state machine that knows no clock, lock or task ([`groups`]). What a member is told of it rests on
+//!   nothing that a crash takes back.
 //!
-//! Absent: groups, transactions, authentication, authorization, quotas, and TLS.
+//! Absent: transactions, authentication, authorization, quotas, and TLS.
 //!
 //! The paths of the two main requests, file by file:
 //!
@@ -34,6 +36,7 @@ mod config;
 mod connection;
 mod error;
 mod fetch_session;
+mod groups;
 mod handlers;
 mod metrics;
 mod reply_memory;
@@ -42,5 +45,6 @@ mod server;
 mod tests;
 
 pub use config::Config;
+pub use groups::{Cause, GroupSettings, Malformed};
 pub use metrics::{ApiMetrics, Metrics};
 pub use server::Server;

@@ -2,7 +2,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use firth_kafka_codec::{ApiKey, SERVED};
 
-/// What the Kafka listeners have done since the start. All counters only grow, but for the number of open connections.
+use crate::groups::Cause;
+
+/// What the Kafka listeners have done since the start. All counters only grow, but for the number of open connections and what there is of groups.
 #[derive(Debug)]
 pub struct Metrics {
     apis: [ApiMetrics; SERVED.len()],
@@ -14,6 +16,11 @@ pub struct Metrics {
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
     fetch_looks: AtomicU64,
+    groups: AtomicU64,
+    group_bytes: AtomicU64,
+    rebalances: [AtomicU64; Cause::ALL.len()],
+    offsets_committed: AtomicU64,
+    offsets_expired: AtomicU64,
 }
 
 /// Counters of one API. On a cache line of its own, because Produce is counted on every core.
@@ -29,9 +36,9 @@ fn add(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Ordering::Relaxed);
 }
 
-fn add_bytes(counter: &AtomicU64, bytes: usize) {
-    if bytes > 0 {
-        add(counter, u64::try_from(bytes).unwrap_or(u64::MAX));
+fn add_many(counter: &AtomicU64, n: usize) {
+    if n > 0 {
+        add(counter, u64::try_from(n).unwrap_or(u64::MAX));
     }
 }
 
@@ -46,6 +53,11 @@ impl Default for Metrics {
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
             fetch_looks: AtomicU64::new(0),
+            groups: AtomicU64::new(0),
+            group_bytes: AtomicU64::new(0),
+            rebalances: std::array::from_fn(|_| AtomicU64::new(0)),
+            offsets_committed: AtomicU64::new(0),
+            offsets_expired: AtomicU64::new(0),
         }
     }
 }
@@ -85,6 +97,57 @@ impl Metrics {
         self.fetch_looks.load(Ordering::Relaxed)
     }
 
+    /// Groups that exist.
+    pub fn groups(&self) -> u64 {
+        self.groups.load(Ordering::Relaxed)
+    }
+
+    /// Memory that members and offsets of groups take.
+    pub fn group_bytes(&self) -> u64 {
+        self.group_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_groups(&self, groups: usize) {
+        self.groups
+            .store(u64::try_from(groups).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_group_bytes(&self, bytes: usize) {
+        self.group_bytes
+            .store(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How often groups began to rebalance, by cause.
+    pub fn rebalances(&self) -> impl Iterator<Item = (Cause, u64)> {
+        let counts = self.rebalances.iter().map(|count| count.load(Ordering::Relaxed));
+        Cause::ALL.iter().copied().zip(counts)
+    }
+
+    /// Offsets that were committed, each partition of a request for itself.
+    pub fn offsets_committed(&self) -> u64 {
+        self.offsets_committed.load(Ordering::Relaxed)
+    }
+
+    /// Offsets that were deleted because nobody needed them for their time of retention, or their topic was gone.
+    pub fn offsets_expired(&self) -> u64 {
+        self.offsets_expired.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn rebalanced(&self, cause: Cause) {
+        let mut counts = Cause::ALL.iter().zip(&self.rebalances);
+        if let Some((_, count)) = counts.find(|(known, _)| **known == cause) {
+            add(count, 1);
+        }
+    }
+
+    pub(crate) fn committed(&self, offsets: usize) {
+        add_many(&self.offsets_committed, offsets);
+    }
+
+    pub(crate) fn expired(&self, offsets: usize) {
+        add_many(&self.offsets_expired, offsets);
+    }
+
     pub(crate) fn looked(&self, looks: u64) {
         add(&self.fetch_looks, looks);
     }
@@ -97,11 +160,11 @@ impl Metrics {
     }
 
     pub(crate) fn received(&self, bytes: usize) {
-        add_bytes(&self.received_bytes, bytes);
+        add_many(&self.received_bytes, bytes);
     }
 
     pub(crate) fn sent(&self, bytes: usize) {
-        add_bytes(&self.sent_bytes, bytes);
+        add_many(&self.sent_bytes, bytes);
     }
 
     pub(crate) fn accepted(&self) {
@@ -135,7 +198,7 @@ impl ApiMetrics {
 
     pub(crate) fn request(&self, bytes: usize) {
         add(&self.requests, 1);
-        add_bytes(&self.request_bytes, bytes);
+        add_many(&self.request_bytes, bytes);
     }
 
     pub(crate) fn error(&self) {

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::closed::Closed;
 use crate::config::Config;
 use crate::connection;
 use crate::fetch_session::FetchSessions;
+use crate::groups::{Groups, Malformed};
 use crate::metrics::Metrics;
 use crate::reply_memory::ReplyMemory;
 
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) config: Config,
     pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) groups: Groups,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) reply_memory: ReplyMemory,
     slots: Arc<Semaphore>,
@@ -58,14 +60,23 @@ pub(crate) struct Client {
     pub(crate) server: Arc<Shared>,
     /// Our side of the connection: what the client connected to.
     pub(crate) local: SocketAddr,
+    /// The client's side.
+    pub(crate) peer: IpAddr,
 }
 
 impl Server {
-    pub fn new(broker: Broker, config: Config) -> Server {
+    /// Takes up the groups as the broker has them stored, and starts their tasks on the current runtime.
+    ///
+    /// # Errors
+    /// What is stored of a group cannot be read.
+    pub fn open(broker: Broker, config: Config) -> Result<Server, Malformed> {
         let connections_max = config.connections_max.clamp(1, Semaphore::MAX_PERMITS);
+        let metrics = Arc::<Metrics>::default();
+        let groups = Groups::open(broker.clone(), config.groups.clone(), metrics.clone())?;
         let shared = Shared {
             fetch_sessions: FetchSessions::new(config.fetch_sessions_max),
-            metrics: Arc::default(),
+            groups,
+            metrics,
             reply_memory: ReplyMemory::new(broker.memory()),
             slots: Arc::new(Semaphore::new(connections_max)),
             draining: watch::Sender::new(false),
@@ -73,9 +84,9 @@ impl Server {
             broker,
             config,
         };
-        Server {
+        Ok(Server {
             shared: Arc::new(shared),
-        }
+        })
     }
 
     pub fn metrics(&self) -> Arc<Metrics> {
@@ -133,7 +144,7 @@ impl Server {
             Ok(local) => local,
             Err(error) => return tracing::debug!(%peer, %error, "a connection ended before it began"),
         };
-        let client = self.client(local);
+        let client = self.client(local, peer.ip().to_canonical());
         let ending = Ending::new(self.shared.metrics.clone(), peer);
         connections.spawn(async move {
             let closed = connection::run(stream, client, stopped(stopping)).await;
@@ -150,10 +161,11 @@ impl Server {
     }
 
     /// A client that connected to `local`.
-    pub(crate) fn client(&self, local: SocketAddr) -> Client {
+    pub(crate) fn client(&self, local: SocketAddr, peer: IpAddr) -> Client {
         Client {
             server: self.shared.clone(),
             local,
+            peer,
         }
     }
 

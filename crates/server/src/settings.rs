@@ -91,6 +91,20 @@ settings! {
     memory: Option<ByteCount>, "BYTES", "auto";
     /// Bytes that requests in flight and replies may hold together; `auto` is an eighth of `memory`, between 16 MiB and 256 MiB.
     request_memory: Option<ByteCount>, "BYTES", "auto";
+    /// Milliseconds that the first member of an empty group waits for others, and each that comes prolongs that.
+    group_initial_rebalance_delay_ms: i32, "MS", "500";
+    /// The shortest session timeout that a member of a group may ask for, in milliseconds.
+    group_min_session_timeout_ms: i32, "MS", "6000";
+    /// The longest session timeout that a member of a group may ask for, in milliseconds.
+    group_max_session_timeout_ms: i32, "MS", "1800000";
+    /// Members of one group at most.
+    group_max_size: u32, "N", "2147483647";
+    /// The longest text that may be committed with an offset, in UTF-16 units as Apache Kafka counts it.
+    offset_metadata_max_bytes: u32, "N", "4096";
+    /// Minutes for which offsets are kept that nobody needs: after the last member of their group has left, or else after their commit.
+    offsets_retention_minutes: u32, "MINUTES", "10080";
+    /// Milliseconds between two looks for offsets that are kept for too long.
+    offsets_retention_check_interval_ms: u32, "MS", "600000";
     /// Milliseconds between two looks for records that retention may delete.
     retention_check_interval_ms: u64, "MS", "30000";
     /// How often every sealed segment is verified in the background, at up to 16 MiB/s: `12h`, `7d`, or `off`.

@@ -27,7 +27,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn broker_of(server: &Server) -> Broker {
     server
-        .client("127.0.0.1:9092".parse().unwrap())
+        .client("127.0.0.1:9092".parse().unwrap(), [127, 0, 0, 1].into())
         .server
         .broker
         .clone()
@@ -56,7 +56,7 @@ async fn server(memory_bytes: usize, batches: usize, batch_bytes: usize) -> Serv
         stall_ms_max: 86_400_000,
         ..Config::default()
     };
-    Server::new(broker, config)
+    Server::open(broker, config).unwrap()
 }
 
 struct Reader {
@@ -68,7 +68,7 @@ impl Reader {
     /// Connects and asks for everything from an offset on, once.
     async fn fetch(server: &Server, fetch_offset: i64) -> Reader {
         let (mut stream, theirs) = duplex(PIPE_BYTES);
-        let client = server.client("127.0.0.1:9092".parse().unwrap());
+        let client = server.client("127.0.0.1:9092".parse().unwrap(), [127, 0, 0, 1].into());
         let running = tokio::spawn(run(theirs, client, std::future::pending()));
         let partition = FetchPartition {
             fetch_offset,

@@ -34,7 +34,9 @@ async fn client_of(engine: Engine) -> Client {
         frame_bytes_max: 1 << 20,
         ..Config::default()
     };
-    Server::new(broker, config).client("127.0.0.1:9092".parse().unwrap())
+    Server::open(broker, config)
+        .unwrap()
+        .client("127.0.0.1:9092".parse().unwrap(), [127, 0, 0, 1].into())
 }
 
 /// Feeds a connection, which may answer or close; then its end is awaited.

@@ -40,7 +40,10 @@ pub(super) async fn handle(
         .collect();
     let found = asked.iter().filter_map(|(_, found)| found.as_ref().ok());
     let ids = found.map(|topic| topic.id).collect();
-    let mut deleted = client.server.broker.delete_topics(ids).await.into_iter();
+    let deleted = client.server.broker.delete_topics(ids).await;
+    let gone: Vec<_> = deleted.iter().flatten().map(|topic| topic.id).collect();
+    client.server.groups.forget_topics(&gone);
+    let mut deleted = deleted.into_iter();
     let responses = asked.into_iter().map(|(asked, found)| {
         let deleted = match found {
             Err((error_code, reason)) => Err((error_code, reason.to_owned())),

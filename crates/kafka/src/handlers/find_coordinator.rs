@@ -1,24 +1,76 @@
-use firth_kafka_codec::{ErrorCode, FindCoordinatorRequest, FindCoordinatorResponse};
+use firth_kafka_codec::{ByteStr, Coordinator, ErrorCode, FindCoordinatorRequest, FindCoordinatorResponse};
 
-use super::Answer;
+use super::{Answer, message, metadata};
+use crate::server::Client;
 
-/// There are no groups, so none has a coordinator. The API is served only because librdkafka takes a broker without it
-/// for one that cannot read LZ4, and sends uncompressed batches instead.
+/// Several keys are asked for from this version on (KIP-699).
+const BATCHED_MIN: i16 = 4;
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+
+/// This broker coordinates all groups.
 ///
-/// Of the codes that are true, clients retry this one, and those that assign partitions themselves go on without
-/// their group. A final one would reach their applications as an error of the consumer.
-pub(super) fn handle(request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
-    tracing::debug!(group = %request.key, "a consumer asks for its group, and there are no groups yet");
+/// There are no transactions yet. A transactional producer asks for its coordinator before it does anything else, and of the
+/// codes that Java's client and librdkafka both take as final this one alone does not blame something that the client
+/// sent; InitProducerId answers with the same.
+pub(super) async fn handle(
+    client: Client,
+    version: i16,
+    request: FindCoordinatorRequest,
+) -> FindCoordinatorResponse {
+    if version >= BATCHED_MIN {
+        let keys = request.coordinator_keys.into_iter();
+        return FindCoordinatorResponse {
+            coordinators: keys.map(|key| find(&client, request.key_type, key)).collect(),
+            ..Default::default()
+        };
+    }
+    let found = find(&client, request.key_type, request.key);
     FindCoordinatorResponse {
-        error_code: ErrorCode::CoordinatorNotAvailable,
+        error_code: found.error_code,
+        error_message: found.error_message,
+        node_id: found.node_id,
+        host: found.host,
+        port: found.port,
+        ..Default::default()
+    }
+}
+
+fn find(client: &Client, key_type: i8, key: ByteStr) -> Coordinator {
+    let refused = match key_type {
+        GROUP => {
+            let own = metadata::own_address(client);
+            return Coordinator {
+                key,
+                node_id: own.node_id,
+                host: own.host,
+                port: own.port,
+                ..Default::default()
+            };
+        }
+        TRANSACTION => (
+            ErrorCode::TransactionalIdAuthorizationFailed,
+            "transactions are not supported",
+        ),
+        _ => (
+            ErrorCode::InvalidRequest,
+            "there are coordinators of groups alone",
+        ),
+    };
+    let (error_code, reason) = refused;
+    Coordinator {
+        key,
         node_id: -1,
         port: -1,
+        error_code,
+        error_message: message(&reason),
         ..Default::default()
     }
 }
 
 impl Answer for FindCoordinatorResponse {
     fn has_error(&self) -> bool {
-        self.error_code != ErrorCode::None
+        let mut all = self.coordinators.iter().map(|found| found.error_code);
+        self.error_code != ErrorCode::None || all.any(|code| code != ErrorCode::None)
     }
 }

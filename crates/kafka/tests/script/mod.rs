@@ -1,6 +1,7 @@
 //! The language of the scripts.
 
 mod admin;
+mod groups;
 mod print;
 mod request;
 
@@ -55,14 +56,35 @@ impl Script {
     /// Does what a line says and gives what is to be printed.
     pub(crate) async fn line(&mut self, line: &str) -> Vec<String> {
         eprintln!("{line}");
+        let lines = self.do_line(line).await;
+        for line in &lines {
+            eprintln!("    {line}");
+        }
+        lines
+    }
+
+    async fn do_line(&mut self, line: &str) -> Vec<String> {
         match line {
             "hold" => self.hold = Some(self.broker.hold()),
             "release" => self.hold = None,
             "restart" => self.restart(None).await,
+            _ if line.starts_with("pass ") => self.pass(line[5..].parse().unwrap()).await,
             _ if line.starts_with("damage ") => self.restart(line.strip_prefix("damage ")).await,
             _ => return self.client_line(line).await,
         }
         Vec::new()
+    }
+
+    /// Lets time pass, and looks at all groups, so that they have done what is due.
+    async fn pass(&self, ms: u64) {
+        self.broker.pass(ms);
+        let mut client = self.broker.connect().await;
+        let groups = client.call(5, &ListGroupsRequest::default()).await.groups;
+        let request = DescribeGroupsRequest {
+            groups: groups.into_iter().map(|group| group.group_id).collect(),
+            ..Default::default()
+        };
+        client.call(6, &request).await;
     }
 
     /// Restarts from what is on the disk, in which one bit of the `damaged` text is turned wherever it is.
@@ -92,18 +114,14 @@ impl Script {
         self.names.learn(&self.broker.broker);
         let lines = match mark {
             '?' => {
-                // Who answers another client has had the chance to answer this one.
-                self.broker
-                    .connect()
-                    .await
-                    .call(0, &ApiVersionsRequest::default())
-                    .await;
+                self.give_a_chance().await;
                 let client = &mut self.clients.get_mut(name).unwrap().client;
                 vec![if client.has_answer() { "answered" } else { "waits" }.to_owned()]
             }
             '<' => self.receive(name).await,
             '>' => {
                 self.send(name, rest).await;
+                self.give_a_chance().await;
                 Vec::new()
             }
             _ => {
@@ -112,6 +130,12 @@ impl Script {
             }
         };
         lines.into_iter().map(|line| format!("{prefix}{line}")).collect()
+    }
+
+    /// Who answers another client has had the chance to answer this one.
+    async fn give_a_chance(&self) {
+        let mut other = self.broker.connect().await;
+        other.call(0, &ApiVersionsRequest::default()).await;
     }
 
     async fn send(&mut self, name: &str, line: &str) {

@@ -14,6 +14,7 @@ pub(super) struct Names {
     ids: HashMap<String, Uuid>,
     names: HashMap<Uuid, String>,
     sessions: Vec<i32>,
+    members: Vec<String>,
 }
 
 impl Names {
@@ -24,6 +25,29 @@ impl Names {
             self.ids.entry(name.clone()).or_insert(id);
             self.names.entry(id).or_insert(name);
         }
+    }
+
+    /// The id of `m1`, the first member that was seen, and so on.
+    pub(super) fn member(&self, text: &str) -> ByteStr {
+        let at = text.strip_prefix('m').and_then(|at| at.parse::<usize>().ok());
+        match at.and_then(|at| self.members.get(at - 1)) {
+            Some(id) => id.as_str().into(),
+            None => text.into(),
+        }
+    }
+
+    pub(super) fn member_name(&mut self, id: &str) -> String {
+        if id.is_empty() {
+            return "nobody".to_owned();
+        }
+        if !id.contains('-') {
+            return id.to_owned();
+        }
+        if !self.members.iter().any(|known| known == id) {
+            self.members.push(id.to_owned());
+        }
+        let at = self.members.iter().position(|known| known == id);
+        format!("m{}", at.unwrap() + 1)
     }
 
     pub(super) fn session(&self, text: &str) -> i32 {
@@ -50,7 +74,7 @@ impl Names {
         self.ids.get(name).copied().unwrap_or(Uuid([7; 16]))
     }
 
-    fn name<'a>(&'a self, name: &'a str, id: &Uuid) -> &'a str {
+    pub(super) fn name<'a>(&'a self, name: &'a str, id: &Uuid) -> &'a str {
         match (name.is_empty(), self.names.get(id)) {
             (true, Some(name)) => name,
             (true, None) => "?",
@@ -99,14 +123,6 @@ pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes, names: &mut Nam
                 keys.collect::<Vec<_>>().join(" ")
             )]
         }
-        ApiKey::FindCoordinator => {
-            let response = read::<FindCoordinatorRequest>(version, frame);
-            vec![format!(
-                "coordinator {}{}",
-                response.node_id,
-                error(response.error_code)
-            )]
-        }
         ApiKey::CreateTopics => created(&read::<CreateTopicsRequest>(version, frame), version),
         ApiKey::DeleteTopics => deleted(&read::<DeleteTopicsRequest>(version, frame), names),
         ApiKey::DeleteRecords => {
@@ -140,6 +156,17 @@ pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes, names: &mut Nam
                 error(error_code)
             )]
         }
+        ApiKey::FindCoordinator
+        | ApiKey::JoinGroup
+        | ApiKey::SyncGroup
+        | ApiKey::Heartbeat
+        | ApiKey::LeaveGroup
+        | ApiKey::OffsetCommit
+        | ApiKey::OffsetFetch
+        | ApiKey::OffsetDelete
+        | ApiKey::ListGroups
+        | ApiKey::DescribeGroups
+        | ApiKey::DeleteGroups => super::groups::response(api, version, frame, names),
         api => super::admin::response(api, version, frame),
     }
 }

@@ -5,7 +5,7 @@ use firth_batch::{Builder, Compression};
 use firth_kafka_codec::*;
 
 use super::print::Names;
-use super::{Sent, admin};
+use super::{Sent, admin, groups};
 use crate::support::records::{self, batch};
 use crate::support::{NOW_MS, TestClient};
 
@@ -39,7 +39,7 @@ impl<'a> Words<'a> {
 }
 
 /// `topic/partition`.
-fn partition(word: &str) -> (&str, i32) {
+pub(super) fn partition(word: &str) -> (&str, i32) {
     let (topic, partition) = word.split_once('/').unwrap();
     (topic, partition.parse().unwrap())
 }
@@ -67,13 +67,6 @@ pub(super) fn encode(words: &Words<'_>, names: &Names, client: &mut TestClient) 
             };
             one(client, version(4), &request)
         }
-        "coordinator" => {
-            let request = FindCoordinatorRequest {
-                key: words.words[1].into(),
-                ..Default::default()
-            };
-            one(client, 0, &request)
-        }
         "fetch" => one(client, version(12), &fetch(words, names, version(12))),
         "offsets" => one(client, version(7), &offsets(words)),
         "trim" => {
@@ -95,6 +88,8 @@ pub(super) fn encode(words: &Words<'_>, names: &Names, client: &mut TestClient) 
                 },
             )
         }
+        "coordinator" | "join" | "sync" | "heartbeat" | "leave" | "commit" | "committed" | "uncommit"
+        | "groups" | "group" | "remove" => groups::encode(words, names, client),
         _ => admin::encode(words, client),
     }
 }

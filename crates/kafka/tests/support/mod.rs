@@ -30,6 +30,7 @@ pub(crate) struct TestBroker {
     pub server: Server,
     pub address: SocketAddr,
     pub recorder: Option<Recorder>,
+    passed_ms: Arc<AtomicU64>,
     engine: Engine,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
@@ -43,7 +44,8 @@ fn engine_environment() -> firth_log::Environment {
     }
 }
 
-fn broker_environment() -> firth_broker::Environment {
+/// Its clock stands still until somebody lets it pass.
+fn broker_environment(passed_ms: &Arc<AtomicU64>) -> firth_broker::Environment {
     // One for all brokers, as one that is restarted must not draw the ids of its topics again.
     static COUNT: AtomicU64 = AtomicU64::new(1);
     // The first bytes count, as session ids are made of them.
@@ -52,8 +54,12 @@ fn broker_environment() -> firth_broker::Environment {
             .rotate_left(96)
             .to_be_bytes()
     };
+    let (of_wall, of_monotonic) = (passed_ms.clone(), passed_ms.clone());
     firth_broker::Environment {
-        clock: Clock::new(|| NOW_MS, || Duration::ZERO),
+        clock: Clock::new(
+            move || NOW_MS + i64::try_from(of_wall.load(Ordering::Relaxed)).unwrap(),
+            move || Duration::from_millis(of_monotonic.load(Ordering::Relaxed)),
+        ),
         random: Arc::new(random),
     }
 }
@@ -97,10 +103,11 @@ impl TestBroker {
         config: Config,
         broker_config: firth_broker::Config,
     ) -> TestBroker {
-        let broker = Broker::open(engine.clone(), broker_config, broker_environment())
+        let passed_ms = Arc::new(AtomicU64::new(0));
+        let broker = Broker::open(engine.clone(), broker_config, broker_environment(&passed_ms))
             .await
             .unwrap();
-        let server = Server::new(broker.clone(), config);
+        let server = Server::open(broker.clone(), config).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
@@ -111,10 +118,16 @@ impl TestBroker {
             server,
             address,
             recorder,
+            passed_ms,
             engine,
             stop,
             serving,
         }
+    }
+
+    /// Time passes for the broker, on both clocks.
+    pub(crate) fn pass(&self, ms: u64) {
+        self.passed_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
     pub(crate) async fn connect(&self) -> TestClient {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches};
 use firth_admin::{Admin, BackupSlot, Health};
 use firth_broker::{Broker, Environment};
+use firth_kafka::GroupSettings;
 use firth_log::file::disk::{Disk, Lock};
 use firth_log::{Engine, Options};
 use tokio::net::TcpListener;
@@ -177,7 +178,8 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
     };
     let (stop, stopping) = watch::channel(false);
     let mut listeners = JoinSet::new();
-    let server = firth_kafka::Server::new(broker.clone(), kafka_config(settings, shares));
+    let server = firth_kafka::Server::open(broker.clone(), kafka_config(settings, shares))
+        .context("what is stored of the groups cannot be read")?;
     let metrics = (!kafka.is_empty()).then(|| server.metrics());
     for listener in kafka {
         let (server, stopping) = (server.clone(), stopping.clone());
@@ -308,7 +310,22 @@ fn kafka_config(settings: &Settings, shares: Shares) -> firth_kafka::Config {
             .clone()
             .map(|advertise| (advertise.host, advertise.port)),
         frame_bytes_max: shares.frame,
+        groups: group_settings(settings, shares),
         ..firth_kafka::Config::default()
+    }
+}
+
+fn group_settings(settings: &Settings, shares: Shares) -> GroupSettings {
+    let to_usize = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    GroupSettings {
+        initial_rebalance_delay_ms: settings.group_initial_rebalance_delay_ms,
+        session_timeout_ms_min: settings.group_min_session_timeout_ms,
+        session_timeout_ms_max: settings.group_max_session_timeout_ms,
+        size_max: to_usize(settings.group_max_size),
+        offset_metadata_max: to_usize(settings.offset_metadata_max_bytes),
+        offsets_retention_ms: i64::from(settings.offsets_retention_minutes) * 60_000,
+        offsets_check_interval_ms: settings.offsets_retention_check_interval_ms.into(),
+        memory_bytes: shares.groups,
     }
 }
 

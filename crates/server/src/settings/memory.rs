@@ -5,6 +5,7 @@
 //!                              of 256 MiB   of 2 GiB and more
 //! requests and replies   1/8       32 MiB             256 MiB   and one frame beyond, and one batch of a reply
 //! newest records         1/8       32 MiB             192 MiB   half as much again for idle buffers and for sealing
+//! consumer groups       1/16       16 MiB             128 MiB   members and offsets, as far as they are counted
 //! one frame                        33 MiB             100 MiB
 //! one segment           1/16       16 MiB              64 MiB   what is sealed at once
 //! ```
@@ -18,6 +19,8 @@ const REQUESTS_MIN: u64 = 16 * MIB;
 const REQUESTS_MAX: u64 = 256 * MIB;
 const TAIL_MIN: u64 = 8 * MIB;
 const TAIL_MAX: u64 = 192 * MIB;
+const GROUPS_MIN: u64 = 8 * MIB;
+const GROUPS_MAX: u64 = 128 * MIB;
 const SEGMENT_MIN: u64 = 8 * MIB;
 const SEGMENT_MAX: u64 = 64 * MIB;
 /// The largest batch and what is around it in a request.
@@ -36,6 +39,8 @@ pub(crate) struct Shares {
     pub requests: usize,
     /// The newest records, for those who read them at once.
     pub tail: usize,
+    /// Members and offsets of consumer groups.
+    pub groups: usize,
     pub frame: usize,
     pub segment: u64,
 }
@@ -53,6 +58,7 @@ impl Shares {
             total,
             requests: to_usize(requests.unwrap_or(usual)),
             tail: to_usize((total / 8).clamp(TAIL_MIN, TAIL_MAX)),
+            groups: to_usize((total / 16).clamp(GROUPS_MIN, GROUPS_MAX)),
             frame: to_usize((total / 16).clamp(FRAME_MIN, FRAME_MAX)),
             segment: (total / 16).clamp(SEGMENT_MIN, SEGMENT_MAX),
         }

@@ -203,6 +203,15 @@ impl Value for u32 {
     }
 }
 
+impl Value for i32 {
+    fn parse(text: &str) -> Result<i32, String> {
+        text.parse()
+            .ok()
+            .filter(|number| *number >= 0)
+            .ok_or_else(|| "must be a number from 0 to 2147483647".to_owned())
+    }
+}
+
 impl Value for u64 {
     fn parse(text: &str) -> Result<u64, String> {
         text.parse()
