@@ -47,7 +47,11 @@ impl TopicConfig {
             .collect();
         for (name, edit) in edits {
             let value = match edit {
-                ConfigEdit::Set(value) => Some(value.clone()),
+                ConfigEdit::Set(value) => {
+                    // Looked for at once, so that what gathers here is never more than there are settings.
+                    find(name)?;
+                    Some(value.clone())
+                }
                 ConfigEdit::Delete => None,
                 ConfigEdit::Append(added) => Some(with(&list(&entries, name)?, added)),
                 ConfigEdit::Subtract(removed) => Some(without(&list(&entries, name)?, removed)),

@@ -28,6 +28,17 @@ struct Config {
     /// Name, value and source: what is in force first, then what would be if that were not set.
     synonyms: Vec<(&'static str, Option<ByteStr>, i8)>,
     documentation: &'static str,
+    /// Why it does nothing, if it does nothing.
+    without_effect: Option<&'static str>,
+}
+
+impl Config {
+    fn documentation(&self) -> ByteStr {
+        match self.without_effect {
+            Some(reason) => ByteStr::from(format!("{} It has no effect: {reason}.", self.documentation)),
+            None => ByteStr::from_static(self.documentation),
+        }
+    }
 }
 
 pub(super) async fn handle(client: Client, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
@@ -109,6 +120,7 @@ fn entry(config: Config, synonyms: bool, documentation: bool) -> DescribeConfigs
         value,
         source,
     };
+    let documentation = documentation.then(|| config.documentation());
     let synonyms = synonyms.then(|| config.synonyms.into_iter().map(synonym).collect());
     DescribeConfigsResourceResult {
         name: ByteStr::from_static(config.name),
@@ -119,7 +131,7 @@ fn entry(config: Config, synonyms: bool, documentation: bool) -> DescribeConfigs
         is_sensitive: false,
         synonyms: synonyms.unwrap_or_default(),
         config_type: config.config_type,
-        documentation: documentation.then(|| ByteStr::from_static(config.documentation)),
+        documentation,
     }
 }
 

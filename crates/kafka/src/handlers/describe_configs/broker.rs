@@ -160,6 +160,7 @@ fn config(row: &Row, client: &Client) -> Config {
         config_type: row.config_type,
         synonyms: set.into_iter().chain(default).collect(),
         documentation: row.documentation,
+        without_effect: None,
     }
 }
 

@@ -1,4 +1,4 @@
-use firth_broker::{Allowed, SETTINGS, Setting, TopicConfig};
+use firth_broker::{Allowed, Effect, SETTINGS, Setting, TopicConfig};
 use firth_kafka_codec::{
     ByteStr, SOURCE_DEFAULT, SOURCE_TOPIC, TYPE_BOOLEAN, TYPE_DOUBLE, TYPE_INT, TYPE_LIST, TYPE_LONG,
     TYPE_STRING,
@@ -28,6 +28,7 @@ pub(super) fn configs(config: &TopicConfig) -> Vec<Config> {
                 config_type: config_type(setting),
                 synonyms: own.into_iter().chain([broker_s]).collect(),
                 documentation: setting.documentation,
+                without_effect: without_effect(setting),
             }
         })
         .collect()
@@ -45,8 +46,16 @@ pub(super) fn defaults() -> impl Iterator<Item = Config> {
             config_type: config_type(setting),
             synonyms: vec![(name, Some(default), SOURCE_DEFAULT)],
             documentation: setting.documentation,
+            without_effect: without_effect(setting),
         }
     })
+}
+
+fn without_effect(setting: &Setting) -> Option<&'static str> {
+    match setting.effect {
+        Effect::Enforced => None,
+        Effect::Accepted(reason) => Some(reason),
+    }
 }
 
 fn config_type(setting: &Setting) -> i8 {
