@@ -5,7 +5,7 @@ import time
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic, OffsetSpec
 
 from scenario import CODECS, equal, fresh_topic, scenario
 from wire import stored_codecs
@@ -327,3 +327,44 @@ def a_transactional_producer_is_told_that_there_are_no_transactions(context):
     waited_s = time.monotonic() - begin
     assert error.fatal(), f"the error is not final, so the client would try again: {error}"
     assert waited_s < 10, f"the refusal took {waited_s:.0f} s"
+
+
+def configs(client, kind, name):
+    resource = ConfigResource(kind, name)
+    return client.describe_configs([resource])[resource].result(PATIENCE_S)
+
+
+def alter(client, topic, *entries):
+    entries = [ConfigEntry(name, value, incremental_operation=operation) for operation, name, value in entries]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+    client.incremental_alter_configs([resource])[resource].result(PATIENCE_S)
+
+
+@scenario()
+def configurations_are_described_and_changed(context):
+    topic = create(context, fresh_topic("config"), config={"retention.ms": "3600000"})
+    client, of_topic = admin(context), ConfigResource.Type.TOPIC
+    found = configs(client, of_topic, topic)
+    equal((found["retention.ms"].value, found["retention.ms"].is_default), ("3600000", False), "what was set")
+    equal((found["cleanup.policy"].value, found["cleanup.policy"].is_default), ("delete", True), "what was not")
+    changes = AlterConfigOpType
+    alter(client, topic, (changes.APPEND, "cleanup.policy", "compact"), (changes.DELETE, "retention.ms", None))
+    found = configs(client, of_topic, topic)
+    equal(found["cleanup.policy"].value, "delete,compact", "the policy")
+    equal((found["retention.ms"].value, found["retention.ms"].is_default), ("604800000", True), "what was deleted")
+    equal(error_of(alter, client, topic, (changes.SET, "retention.ms", "soon")).code(), KafkaError.INVALID_CONFIG, "error")
+    node = next(iter(client.list_topics(timeout=PATIENCE_S).brokers))
+    found = configs(client, ConfigResource.Type.BROKER, str(node))
+    equal(found["default.replication.factor"].value, "1", "copies that the broker makes by default")
+    assert found["log.dirs"].value and found["log.dirs"].is_read_only, found["log.dirs"]
+
+
+@scenario()
+def a_topic_gets_more_partitions(context):
+    topic = create(context, fresh_topic("more"), 2)
+    client = admin(context)
+    grow = lambda count: client.create_partitions([NewPartitions(topic, count)])[topic].result(PATIENCE_S)
+    grow(5)
+    equal(len(client.list_topics(topic, PATIENCE_S).topics[topic].partitions), 5, "partitions")
+    equal(error_of(grow, 5).code(), KafkaError.INVALID_PARTITIONS, "error of no more partitions")
+    equal(len(client.describe_cluster().result(PATIENCE_S).nodes), 1, "nodes")

@@ -2,6 +2,7 @@
 //! started with, under Apache Kafka's names.
 
 mod broker;
+mod groups;
 mod topic;
 
 use firth_kafka_codec::{

@@ -2,19 +2,19 @@ use firth_kafka_codec::{
     ByteStr, ErrorCode, SOURCE_DEFAULT, SOURCE_STATIC_BROKER, TYPE_BOOLEAN, TYPE_INT, TYPE_LONG, TYPE_STRING,
 };
 
-use super::{Config, topic};
+use super::{Config, groups, topic};
 use crate::handlers::metadata::own_address;
 use crate::handlers::{Refused, refused};
 use crate::server::Client;
 
 /// A setting of the broker. They are set where the broker is started, and stay until it ends.
-struct Row {
-    name: &'static str,
-    config_type: i8,
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) config_type: i8,
     /// None for what has none, because every broker has its own.
-    default: Option<fn() -> String>,
-    value: fn(&Client) -> String,
-    documentation: &'static str,
+    pub(super) default: Option<fn() -> String>,
+    pub(super) value: fn(&Client) -> String,
+    pub(super) documentation: &'static str,
 }
 
 const ROWS: &[Row] = &[
@@ -137,7 +137,7 @@ fn kafka_default() -> crate::Config {
 
 /// Every setting of the broker, and what topics get that set nothing.
 pub(super) fn configs(client: &Client) -> Vec<Config> {
-    let own = ROWS.iter().map(|row| config(row, client));
+    let own = ROWS.iter().chain(groups::ROWS).map(|row| config(row, client));
     own.chain(topic::defaults()).collect()
 }
 
