@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 TARGET = HERE.parent.parent / "target" / "clients"
 VENV = TARGET / "venv"
 RDKAFKA = TARGET / "rdkafka" / "debug" / "rdkafka-client"
-MODULES = ["over_http", "with_kcat", "with_confluent", "with_kafka_python", "with_rdkafka", "flights"]
+MODULES = ["over_http", "with_kcat", "with_confluent", "with_kafka_python", "with_rdkafka", "with_groups", "flights"]
 INSTALL_S = 900
 
 sys.path[:0] = [str(HERE), str(HERE / "scenarios")]

@@ -3,13 +3,14 @@
 //! ```text
 //! rdkafka-client roundtrip HOST:PORT TOPIC CODEC COUNT   write COUNT records with an idempotent producer, read them back, compare
 //! rdkafka-client dump HOST:PORT TOPIC PARTITIONS         print every record: partition TAB offset TAB key TAB value
+//! rdkafka-client group HOST:PORT GROUP TOPIC COUNT            read COUNT records as a member, commit each, print their values
 //! ```
 
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders, Timestamp};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -30,8 +31,10 @@ async fn main() -> Result<()> {
             roundtrip(bootstrap, topic, codec, count.parse()?).await
         }
         ["dump", bootstrap, topic, partitions] => dump(bootstrap, topic, partitions.parse()?),
+        ["group", bootstrap, group, topic, count] => read_as_member(bootstrap, group, topic, count.parse()?),
         _ => Err(
-            "usage: rdkafka-client roundtrip HOST:PORT TOPIC CODEC COUNT | dump HOST:PORT TOPIC PARTITIONS"
+            "usage: rdkafka-client roundtrip HOST:PORT TOPIC CODEC COUNT | dump HOST:PORT TOPIC PARTITIONS | \
+             group HOST:PORT GROUP TOPIC COUNT"
                 .into(),
         ),
     }
@@ -129,6 +132,24 @@ fn dump(bootstrap: &str, topic: &str, partitions: i32) -> Result<()> {
         output.write_all(message.payload().unwrap_or_default())?;
         output.write_all(b"\n")?;
         left -= 1;
+    }
+    Ok(output.flush()?)
+}
+
+fn read_as_member(bootstrap: &str, group: &str, topic: &str, count: usize) -> Result<()> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .create()?;
+    consumer.subscribe(&[topic])?;
+    let mut output = std::io::stdout().lock();
+    for _ in 0..count {
+        let message = next_message(&consumer)?;
+        consumer.commit_message(&message, CommitMode::Sync)?;
+        output.write_all(message.payload().unwrap_or_default())?;
+        output.write_all(b"\n")?;
     }
     Ok(output.flush()?)
 }
