@@ -3,7 +3,8 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
-use super::load::Load;
+use super::client::TOPIC;
+use super::load::{Load, PARTITIONS};
 use super::random::{self, Random};
 use super::strace;
 use crate::broker::{Directory, Start};
@@ -26,6 +27,16 @@ const FIRST_POINTS: [(&str, usize, u64); 6] = [
     ("ftruncate,fallocate", 1, 4),
     ("?unlink,?unlinkat", 0, 2),
     ("?rename,?renameat,?renameat2", 0, 2),
+];
+
+/// The same, of the thread that merges, reclaims and compacts.
+const REWRITER_POINTS: [(&str, usize, u64); 5] = [
+    // While there is little, as a merge comes to its end only then.
+    ("?unlink,?unlinkat", 3, 10),
+    ("openat", 2, 16),
+    ("pwrite64", 3, 24),
+    ("fdatasync,fsync", 3, 12),
+    ("pread64", 2, 30),
 ];
 
 /// The first call of each, and some of those behind it, or all of them.
@@ -83,6 +94,45 @@ fn a_crash_at_any_call_loses_nothing() {
     broker.stop();
     println!("reached {reached:?}");
     for calls in ["pwrite64", "fdatasync", "fsync"] {
+        assert!(reached.contains(&calls), "no process came to its {calls}");
+    }
+}
+
+#[test]
+fn a_crash_at_any_call_of_the_rewriter_loses_nothing() {
+    let Some(strace) = strace::find() else { return };
+    let mut random = Random::from_environment("crash points of the rewriter");
+    let directory = Directory::new();
+    let broker = Start::recycling(directory.path()).succeed();
+    let partitions = PARTITIONS.to_string();
+    let create = ["topic", "create", TOPIC, "--partitions", &partitions];
+    let configs = [
+        "--config",
+        "cleanup.policy=compact,delete",
+        "--config",
+        "min.cleanable.dirty.ratio=0",
+    ];
+    broker.succeed(&[&create[..], &configs].concat(), "");
+    let mut load = Load::new(&broker, &mut random);
+    broker.stop();
+    let mut reached = Vec::new();
+    for (calls, nth) in drawn(&REWRITER_POINTS, &mut random) {
+        println!("the rewriter is killed at {calls} {nth}");
+        let broker = Start::recycling(directory.path()).succeed();
+        load.check(broker.kafka());
+        let mut killing = strace::kill_at(&strace, &broker, "rewriter", calls, nth);
+        if let Some(ended) = strace::work_until_end(broker, &mut load) {
+            assert_eq!(ended.status.signal(), Some(SIGKILL), "{calls} {nth}: {ended:?}");
+            reached.push(calls);
+        }
+        killing.wait().unwrap();
+    }
+    let broker = Start::recycling(directory.path()).succeed();
+    load.finish(broker.kafka());
+    load.check(broker.kafka());
+    broker.stop();
+    println!("reached {reached:?}");
+    for (calls, ..) in REWRITER_POINTS {
         assert!(reached.contains(&calls), "no process came to its {calls}");
     }
 }

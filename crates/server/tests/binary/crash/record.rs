@@ -37,7 +37,8 @@ impl Tags {
             });
             value.extend(filler);
             value.put_u32(crc32c(&value));
-            let key = sequence.to_string();
+            // Every record has its own key: compaction keeps all of them.
+            let key = format!("{}-{sequence}", self.writer);
             builder.push(now_ms, Some(key.as_bytes()), Some(&value), &[]);
         }
     }

@@ -1,7 +1,9 @@
 //! strace, which ends a process at a system call or makes the call fail.
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 
 use super::load::Load;
 use crate::broker::{Broker, Ended, Start};
@@ -53,6 +55,44 @@ pub(crate) fn start<'a>(
         through,
         ..Start::recycling(directory)
     }
+}
+
+/// Kills a running broker at the `nth` of some calls of one of its threads. What is returned ends with the broker, or when it
+/// is killed.
+pub(crate) fn kill_at(strace: &Path, broker: &Broker, thread: &str, calls: &str, nth: u64) -> Child {
+    let tasks = PathBuf::from(format!("/proc/{}/task", broker.pid()));
+    let is_it =
+        |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim_end() == thread);
+    let find = || {
+        fs::read_dir(&tasks)
+            .unwrap()
+            .map(|task| task.unwrap().path())
+            .find(is_it)
+    };
+    // A thread takes its name when it begins to run.
+    let task = loop {
+        if let Some(task) = find() {
+            break task;
+        }
+        std::thread::yield_now();
+    };
+    let mut child = Command::new(strace)
+        .args(["-q", "-o", "/dev/null", "-e", &format!("trace={calls}")])
+        .args(["-e", &format!("inject={calls}:signal=KILL:when={nth}")])
+        .arg("-p")
+        .arg(task.file_name().unwrap())
+        .spawn()
+        .unwrap();
+    let is_traced = || {
+        let status = fs::read_to_string(task.join("status")).unwrap_or_default();
+        let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+        tracer.is_none_or(|pid| pid.trim() != "0")
+    };
+    // A thread that comes to its call at once ends strace as well.
+    while !is_traced() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child
 }
 
 /// Works on a broker until that ends, or has refused enough to show that it lasts. `None` where it does not end.
