@@ -5,11 +5,12 @@
     tests/clients/run.py --bootstrap 127.0.0.1:9092 [...]      any Kafka broker; what only Firth does is skipped
 
 Each scenario runs in a process of its own with a deadline, so that a client that hangs or crashes is one failure. All that is
-installed or written lies below target/clients. What a missing tool (kcat, PyPI, a C compiler) makes impossible is a failure
-when CI=true and a visible skip elsewhere.
+installed or written lies below target/clients; a client is installed if a scenario that was asked for needs it. What a missing
+tool (kcat, PyPI, a C compiler, a JDK) makes impossible is a failure when CI=true and a visible skip elsewhere.
 """
 
 import argparse
+import functools
 import importlib
 import os
 import shutil
@@ -19,16 +20,18 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-TARGET = HERE.parent.parent / "target" / "clients"
-VENV = TARGET / "venv"
-RDKAFKA = TARGET / "rdkafka" / "debug" / "rdkafka-client"
-MODULES = ["over_http", "with_kcat", "with_confluent", "with_kafka_python", "with_rdkafka", "with_groups", "flights"]
+MODULES = [
+    "over_http", "with_kcat", "with_confluent", "with_kafka_python", "with_rdkafka", "with_groups", "with_programs", "flights",
+]
 INSTALL_S = 900
 
 sys.path[:0] = [str(HERE), str(HERE / "scenarios")]
 
 from broker import Broker  # noqa: E402
+from programs import PROGRAMS, TARGET, VENV, prepare  # noqa: E402
 from scenario import SCENARIOS, Context  # noqa: E402
+
+RDKAFKA = TARGET / "rdkafka" / "debug" / "rdkafka-client"
 
 
 def main():
@@ -37,37 +40,75 @@ def main():
     python = venv_python()
     if python and Path(sys.prefix) != VENV:
         os.execv(python, [str(python), __file__, *sys.argv[1:]])
-    missing = {name: reason for name, reason in [("kcat", kcat()), ("rdkafka", rdkafka())] if reason}
     unimportable = load_modules()
     if arguments.run_one:
         return run_one(arguments)
 
-    tally = {"passed": 0, "failed": 0, "skipped": 0}
+    chosen = [each for each in SCENARIOS if not arguments.names or any(name in each.name for name in arguments.names)]
+    tally = Tally()
     for name, reason in unimportable.items():
-        verdict(tally, unable(), name, reason)
+        tally.verdict(unable(), name, reason)
+    missing = prepare_tools(tally, chosen)
     if arguments.bootstrap:
-        run_all(tally, arguments, missing, arguments.bootstrap, "", None)
+        run_all(tally, arguments, chosen, missing, arguments.bootstrap, "", None)
     else:
         try:
             with Broker(arguments.firth, TARGET) as broker:
-                run_all(tally, arguments, missing, broker.bootstrap, broker.http, broker)
+                run_all(tally, arguments, chosen, missing, broker.bootstrap, broker.http, broker)
         except RuntimeError as failure:
-            verdict(tally, "failed", "firth serve", failure)
-    if tally["passed"] + tally["failed"] == 0:
-        verdict(tally, "failed", "run.py", "no scenario ran")
-    print(f"{tally['passed']} passed, {tally['failed']} failed, {tally['skipped']} skipped")
-    return 1 if tally["failed"] else 0
+            tally.verdict("failed", "firth serve", failure)
+    if tally.counts["passed"] + tally.counts["failed"] == 0:
+        tally.verdict("failed", "run.py", "no scenario ran")
+    tally.close()
+    return 1 if tally.counts["failed"] else 0
 
 
-def run_all(tally, arguments, missing, bootstrap, http, broker):
-    for each in SCENARIOS:
-        if arguments.names and not any(name in each.name for name in arguments.names):
+class Tally:
+    """What came out, and the seconds that each module's or client's scenarios and installation took."""
+
+    def __init__(self):
+        self.counts = {"passed": 0, "failed": 0, "skipped": 0}
+        self.seconds = {}
+
+    def verdict(self, outcome, name, remark):
+        self.counts[outcome] += 1
+        print(f"{outcome:7} {name} ({remark})", flush=True)
+
+    def spent(self, name, begin):
+        family, seconds = name.split(".")[0], time.monotonic() - begin
+        self.seconds[family] = self.seconds.get(family, 0) + seconds
+        return f"{seconds:.1f} s"
+
+    def close(self):
+        for family, seconds in self.seconds.items():
+            print(f"{seconds:7.1f} s {family}")
+        print(", ".join(f"{count} {outcome}" for outcome, count in self.counts.items()))
+
+
+def prepare_tools(tally, chosen):
+    """Why what some of the scenarios need is not there, by tool."""
+    tools = {"kcat": kcat, "rdkafka": rdkafka} | {each: functools.partial(prepare, each) for each in PROGRAMS}
+    missing = {}
+    for name in tools:
+        if not any(name in each.needs for each in chosen):
             continue
+        begin = time.monotonic()
+        reason = tools[name]()
+        took = tally.spent(name if name in PROGRAMS else f"with_{name}", begin)
+        if reason:
+            missing[name] = reason
+        else:
+            print(f"ready   {name} ({took})", flush=True)
+    return missing
+
+
+def run_all(tally, arguments, chosen, missing, bootstrap, http, broker):
+    for each in chosen:
         absent = [missing[tool] for tool in each.needs if tool in missing]
         if each.only_firth and not arguments.firth:
-            verdict(tally, "skipped", each.name, "only for Firth itself")
+            tally.verdict("skipped", each.name, "only for Firth itself")
         elif absent:
-            verdict(tally, unable(), each.name, absent[0])
+            tally.verdict(unable(), each.name, absent[0])
         else:
             run(tally, each, arguments, bootstrap, http, broker)
 
@@ -93,8 +134,7 @@ def run(tally, each, arguments, bootstrap, http, broker):
         output, failed = done.stdout, done.returncode != 0
     except subprocess.TimeoutExpired as hung:
         output, failed = (hung.stdout or b"") + f"\nhung for {each.timeout_s} s".encode(), True
-    seconds = f"{time.monotonic() - begin:.1f} s"
-    verdict(tally, "failed" if failed else "passed", each.name, seconds)
+    tally.verdict("failed" if failed else "passed", each.name, tally.spent(each.name, begin))
     text = output.decode(errors="replace").strip()
     if text:
         print("    " + text.replace("\n", "\n    "), flush=True)
@@ -109,11 +149,6 @@ def run_one(arguments):
     (each,) = [each for each in SCENARIOS if each.name == name]
     each.run(Context(bootstrap, http, arguments.firth, TARGET, RDKAFKA))
     return 0
-
-
-def verdict(tally, outcome, name, remark):
-    tally[outcome] += 1
-    print(f"{outcome:7} {name} ({remark})", flush=True)
 
 
 def unable():
@@ -144,8 +179,6 @@ def kcat():
 
 def rdkafka():
     """Compiles the Rust client once per run; the scenarios' own processes find it there."""
-    if "--run-one" in sys.argv:
-        return None
     manifest = HERE / "rdkafka" / "Cargo.toml"
     command = ["cargo", "build", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", TARGET / "rdkafka"]
     try:
