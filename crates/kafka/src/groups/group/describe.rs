@@ -21,8 +21,9 @@ pub(crate) struct DescribedMember {
     pub(crate) instance_id: Option<Arc<str>>,
     pub(crate) client_id: Arc<str>,
     pub(crate) client_host: Arc<str>,
-    /// Empty unless the group is stable, as is the assignment.
+    /// Empty unless the group is stable.
     pub(crate) metadata: Bytes,
+    /// While the group rebalances, that of the last generation.
     pub(crate) assignment: Bytes,
 }
 
@@ -49,9 +50,7 @@ impl Group {
             metadata: protocol
                 .as_ref()
                 .map_or_else(Bytes::new, |protocol| member.metadata(protocol)),
-            assignment: protocol
-                .as_ref()
-                .map_or_else(Bytes::new, |_| member.assignment.clone()),
+            assignment: member.assignment.clone(),
         });
         Described {
             state: self.state,
