@@ -79,7 +79,11 @@ impl Client {
         }
     }
 
-    async fn call_version<R: RequestMessage>(&mut self, version: i16, request: &R) -> Result<R::Response> {
+    pub(crate) async fn call_version<R: RequestMessage>(
+        &mut self,
+        version: i16,
+        request: &R,
+    ) -> Result<R::Response> {
         self.correlation_id = self.correlation_id.wrapping_add(1);
         let mut frame = encode_request(
             &mut self.buffer,

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod consume;
 pub(crate) mod doctor;
+pub(crate) mod group;
 pub(crate) mod produce;
 pub(crate) mod restore;
 pub(crate) mod serve;

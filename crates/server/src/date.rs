@@ -18,9 +18,86 @@ pub(crate) fn utc(ms_since_1970: u64) -> String {
     format!("{year:04}-{month:02}-{day_of_month:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
+/// Milliseconds since 1970 of a time of UTC such as `2026-01-31T12:00:00.123Z`; seconds, their fraction and the `Z` may be
+/// left out.
+pub(crate) fn parse_utc(text: &str) -> Option<i64> {
+    let (date, time) = text.strip_suffix('Z').unwrap_or(text).split_once('T')?;
+    let mut date = date.splitn(3, '-').map(|part| part.parse::<u16>().ok());
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let mut clock = clock.splitn(3, ':').map(|part| part.parse::<u16>().ok());
+    let (hour, minute) = (clock.next()??, clock.next()??);
+    let second = clock.next().unwrap_or(Some(0))?;
+    let is_fraction = (1..=3).contains(&fraction.len()) && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    if hour > 23 || minute > 59 || second > 59 || !is_fraction {
+        return None;
+    }
+    let ms: i64 = format!("{fraction:0<3}").parse().ok()?;
+    let seconds = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
+    Some((days_since_1970(year, month, day)? * 86_400 + seconds) * 1000 + ms)
+}
+
+/// Days are counted in years that begin in March, as above.
+fn days_since_1970(year: u16, month: u16, day: u16) -> Option<i64> {
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let days_of_month = match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1970..=9999).contains(&year) || !(1..=days_of_month).contains(&day) {
+        return None;
+    }
+    let (year, month) = match month {
+        3.. => (i64::from(year), i64::from(month) - 3),
+        _ => (i64::from(year) - 1, i64::from(month) + 9),
+    };
+    let day_of_year = (153 * month + 2) / 5 + i64::from(day) - 1;
+    Some(365 * year + year / 4 - year / 100 + year / 400 + day_of_year - 719_468)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::utc;
+    use super::{parse_utc, utc};
+
+    #[test]
+    fn times_are_read_as_they_are_written() {
+        for seconds in [
+            0,
+            951_782_399,
+            951_782_400,
+            1_709_251_199,
+            1_767_225_599,
+            4_107_542_400,
+        ] {
+            let text = utc(seconds * 1000).replacen(' ', "T", 1);
+            let text = text.strip_suffix(" UTC").unwrap();
+            assert_eq!(
+                parse_utc(text),
+                Some(i64::try_from(seconds).unwrap() * 1000),
+                "{text}"
+            );
+        }
+        assert_eq!(parse_utc("1970-01-01T00:01"), Some(60_000));
+        assert_eq!(parse_utc("1970-01-01T00:00:01.5Z"), Some(1500));
+        assert_eq!(parse_utc("1970-01-01T00:00:00.007"), Some(7));
+        for text in [
+            "",
+            "1970-01-01",
+            "1970-13-01T00:00",
+            "2025-02-29T00:00",
+            "1970-01-01T24:00",
+            "1970-01-01T00:00:00.",
+            "1970-01-01T00:00:00.1234",
+            "1969-12-31T00:00",
+            "1970-01-01T00",
+            "1970-01-01T00:00+01:00",
+        ] {
+            assert_eq!(parse_utc(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn dates_are_those_of_the_calendar() {

@@ -43,6 +43,9 @@ enum Command {
     /// Create, list, describe and delete topics
     #[command(subcommand)]
     Topic(cmd::topic::Command),
+    /// List, describe and delete consumer groups, and move their offsets
+    #[command(subcommand)]
+    Group(cmd::group::Command),
     /// Show and change the configuration of topics, and show the broker's
     #[command(subcommand)]
     Config(cmd::config::Command),
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => cmd::serve::run(args),
         Command::Topic(command) => cmd::topic::run(command),
+        Command::Group(command) => cmd::group::run(command),
         Command::Config(command) => cmd::config::run(command),
         Command::Produce(args) => cmd::produce::run(args),
         Command::Consume(args) => cmd::consume::run(args),

@@ -298,3 +298,66 @@ fn topics_are_configured_and_get_more_partitions() {
     let list = broker.succeed(&["topic", "list", "--json"], "");
     assert!(list.contains("\"partitions\":3"), "{list}");
 }
+
+#[test]
+fn groups_are_listed_described_moved_and_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start(directory.path());
+    broker.succeed(&["topic", "create", "t", "--partitions", "2"], "");
+    broker.succeed(&["produce", "t", "--partition", "0"], "a\nb\nc\n");
+    assert!(error(&broker, &["group", "describe", "g"], "").contains("GROUP_ID_NOT_FOUND"));
+    let reset = |arguments: &[&str]| {
+        let command = [&["group", "reset-offsets", "g"], arguments].concat();
+        let output = broker.succeed(&command, "");
+        let rows = output.lines().skip(1).filter(|line| line.starts_with("t "));
+        let rows: Vec<String> = rows
+            .map(|row| row.split_whitespace().skip(1).collect::<Vec<_>>().join(" "))
+            .collect();
+        rows
+    };
+    // Without --execute nothing is changed.
+    assert_eq!(reset(&["--topic", "t", "--to-latest"]), ["0 - 3", "1 - 0"]);
+    assert_eq!(broker.succeed(&["group", "list", "--json"], ""), "");
+    assert_eq!(
+        reset(&["--topic", "t:0", "--to-offset", "1", "--execute"]),
+        ["0 - 1"]
+    );
+    assert_eq!(reset(&["--all-topics", "--shift-by", "-7"]), ["0 1 0"]);
+    assert_eq!(
+        reset(&["--all-topics", "--shift-by", "1", "--execute"]),
+        ["0 1 2"]
+    );
+    assert_eq!(
+        reset(&["--all-topics", "--to-datetime", "2026-01-01T00:00:00"]),
+        ["0 2 0"]
+    );
+    assert_eq!(
+        reset(&["--all-topics", "--to-datetime", "9000-01-01T00:00"]),
+        ["0 2 3"]
+    );
+    assert!(
+        error(
+            &broker,
+            &["group", "reset-offsets", "g", "--topic", "t:1", "--shift-by", "1"],
+            ""
+        )
+        .contains("no offset")
+    );
+
+    let list = broker.succeed(&["group", "list"], "");
+    assert_eq!(list.lines().nth(1).unwrap().trim(), "g     Empty");
+    let described = broker.succeed(&["group", "describe", "g"], "");
+    assert!(
+        described.starts_with("g (Empty, 0 members, lag 1)\n"),
+        "{described}"
+    );
+    let row: Vec<_> = described.lines().nth(3).unwrap().split_whitespace().collect();
+    assert_eq!(row, ["t", "0", "2", "3", "1"]);
+    let json = broker.succeed(&["group", "describe", "g", "--json"], "");
+    assert!(
+        json.contains("\"lag\":1") && json.contains("\"next_offset\":3"),
+        "{json}"
+    );
+    broker.succeed(&["group", "delete", "g"], "");
+    assert!(error(&broker, &["group", "delete", "g"], "").contains("GROUP_ID_NOT_FOUND"));
+}

@@ -1,0 +1,41 @@
+use std::io::{Write, stdout};
+
+use anyhow::Result;
+use firth_kafka_codec::{ListGroupsRequest, ListedGroup};
+use serde_json::json;
+
+use crate::client::{Client, check};
+use crate::cmd::Server;
+use crate::table::table;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Print one JSON object for each group
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub(super) async fn run(args: Args) -> Result<()> {
+    let mut client = Client::connect(&args.server.server).await?;
+    let response = client.call(&ListGroupsRequest::default()).await?;
+    check(response.error_code, None)?;
+    let mut groups = response.groups;
+    groups.sort_by(|a, b| a.group_id.as_str().cmp(b.group_id.as_str()));
+    if args.json {
+        for group in &groups {
+            let (name, state) = (group.group_id.as_str(), group.group_state.as_str());
+            let line = json!({ "name": name, "state": state, "protocol_type": group.protocol_type.as_str() });
+            writeln!(stdout(), "{line}")?;
+        }
+        return Ok(());
+    }
+    let row = |group: &ListedGroup| {
+        let cells = [&group.group_id, &group.group_state, &group.protocol_type];
+        cells.map(|cell| cell.to_string()).to_vec()
+    };
+    let rows: Vec<_> = groups.iter().map(row).collect();
+    write!(stdout(), "{}", table(&["name", "state", "protocol type"], &rows))?;
+    Ok(())
+}
