@@ -121,4 +121,5 @@ def run_go(directory):
 
 PROGRAMS = {
     "aiokafka": (install_python, run_python),
+    "kafkajs": (install_node, run_node),
 }
