@@ -50,10 +50,14 @@ def digest_of(client):
 
 
 def call(*arguments, within=None, **environment):
-    subprocess.run(
-        [str(argument) for argument in arguments],
-        stdin=subprocess.DEVNULL, check=True, timeout=INSTALL_S, cwd=within, env={**os.environ, **environment},
+    """Runs an installer or a compiler, and says what it said if it failed."""
+    line = [str(argument) for argument in arguments]
+    done = subprocess.run(
+        line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        timeout=INSTALL_S, cwd=within, env={**os.environ, **environment},
     )
+    if done.returncode != 0:
+        raise OSError(f"{' '.join(line)} ended with {done.returncode}: {done.stdout[-2000:]}")
 
 
 def from_pypi(requirement):
@@ -97,14 +101,15 @@ def run_node(directory):
 
 def install_java(directory):
     repository = f"-Dmaven.repo.local={TARGET / 'toolchains' / 'maven'}"
-    call("mvn", "-q", "-B", repository, MAVEN_COPY, f"-DoutputDirectory={directory / 'jars'}", within=directory)
+    output = f"-DoutputDirectory={directory / 'jars'}"
+    call("mvn", "-q", "-B", repository, MAVEN_COPY, output, within=directory)
     sources = sorted(directory.glob("*.java"))
     call("javac", "-cp", directory / "jars" / "*", "-d", directory / "classes", "-Xlint:all,-processing", *sources)
 
 
 def run_java(directory):
     # The first tier of compilation is enough for a program of a second, and starts faster.
-    options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m"]
+    options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
     return ["java", *options, "-cp", f"{directory / 'classes'}{os.pathsep}{directory / 'jars'}/*", "Main"]
 
 
@@ -122,4 +127,5 @@ def run_go(directory):
 PROGRAMS = {
     "aiokafka": (install_python, run_python),
     "kafkajs": (install_node, run_node),
+    "kafka-clients": (install_java, run_java),
 }
