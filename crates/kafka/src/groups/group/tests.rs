@@ -27,6 +27,8 @@ enum Step {
     Heartbeat(usize),
     Leave(usize),
     Commit(usize, i64),
+    /// The client did not hear of the last generation, and does all it can in the one before.
+    Zombie(usize),
     Pass(u64),
     /// The journal refuses so many times.
     Refuse(u8),
@@ -40,6 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => client.clone().prop_map(Step::Sync),
         2 => client.clone().prop_map(Step::Heartbeat),
         1 => client.clone().prop_map(Step::Leave),
+        1 => client.clone().prop_map(Step::Zombie),
         2 => (client, any::<i64>()).prop_map(|(who, offset)| Step::Commit(who, offset)),
         4 => prop_oneof![Just(1), Just(500), Just(3000), Just(7000), Just(400_000)].prop_map(Step::Pass),
         1 => (1_u8..3).prop_map(Step::Refuse),
@@ -63,8 +66,8 @@ struct World {
     ids: usize,
     refuse: u8,
     log: Vec<StateRecord>,
-    /// Who waits for which reply, and for a sync in which generation.
-    waiting: HashMap<Ticket, (usize, i32)>,
+    /// Who waits for which reply, and for a sync in which generation and as whom.
+    waiting: HashMap<Ticket, (usize, i32, String)>,
     tickets: Ticket,
     leaders: HashMap<i32, Arc<str>>,
 }
@@ -112,10 +115,10 @@ impl World {
         }
         let replies = std::mem::take(&mut turn.replies);
         for (ticket, reply) in replies {
-            let (who, generation) = self.waiting.remove(&ticket).expect("one reply for each request");
+            let (who, generation, name) = self.waiting.remove(&ticket).expect("one reply for each request");
             match reply {
                 Reply::Joined(joined) => self.joined(who, joined),
-                Reply::Synced(synced) => self.synced(who, generation, &synced),
+                Reply::Synced(synced) => self.synced(generation, &name, &synced),
             }
         }
         result
@@ -156,13 +159,10 @@ impl World {
     }
 
     /// A member gets what the leader of its generation assigned to it, or an error.
-    fn synced(&self, who: usize, generation: i32, synced: &Synced) {
+    fn synced(&self, generation: i32, name: &str, synced: &Synced) {
         if synced.error == ErrorCode::None {
-            let name = match who {
-                FIRST_STATIC.. => format!("static{who}"),
-                _ => self.clients[who].id.clone().unwrap().to_string(),
-            };
             assert_eq!(synced.assignment, format!("{generation} {name}"));
+            assert_eq!(generation, self.group.generation);
         } else {
             assert!(synced.assignment.is_empty());
         }
@@ -170,7 +170,9 @@ impl World {
 
     fn ticket(&mut self, who: usize, generation: i32) -> Ticket {
         self.tickets += 1;
-        self.waiting.insert(self.tickets, (who, generation));
+        let name = instance(who).or_else(|| self.clients[who].id.clone());
+        let name = name.unwrap_or_default().to_string();
+        self.waiting.insert(self.tickets, (who, generation, name));
         self.tickets
     }
 
@@ -189,6 +191,7 @@ impl World {
                 self.turn(|group, turn| group.leave(&[leaving], turn));
             }
             Step::Commit(who, offset) => self.commit(who, offset),
+            Step::Zombie(who) => self.act_as_zombie(who),
             Step::Pass(ms) => self.now_ms += ms,
             Step::Refuse(times) => self.refuse = times,
         }
@@ -215,7 +218,8 @@ impl World {
             new_id: format!("id{:04}", self.ids).into(),
             client_id: "client".into(),
             client_host: "host".into(),
-            session_timeout_ms: 10_000,
+            // Some are missed before a rebalance takes too long, some after that.
+            session_timeout_ms: if who % 2 == 0 { 10_000 } else { 40_000 },
             rebalance_timeout_ms: 20_000,
             protocol_type: CONSUMER.into(),
             protocols: known.collect(),
@@ -253,6 +257,15 @@ impl World {
         assert_eq!(is_taken, may, "{heard:?}");
     }
 
+    fn act_as_zombie(&mut self, who: usize) {
+        let known = self.clients[who].clone();
+        self.clients[who].generation -= 1;
+        self.heartbeat(who);
+        self.commit(who, 7);
+        self.sync(who);
+        self.clients[who] = known;
+    }
+
     /// Whether who says that is no zombie.
     fn is_current(&self, id: &str, who: usize, generation: i32) -> bool {
         let member = self.group.members.get(id);
@@ -263,7 +276,9 @@ impl World {
     fn commit(&mut self, who: usize, offset: i64) {
         let Client { id, generation, .. } = self.clients[who].clone();
         let id = id.unwrap_or_default();
-        let may = self.is_current(&id, who, generation);
+        // In an empty group anybody may who does not say that he belongs to a generation.
+        let may =
+            self.is_current(&id, who, generation) || (generation < 0 && self.group.state == State::Empty);
         let commit = Commit {
             member_id: id,
             instance_id: instance(who),
