@@ -35,8 +35,12 @@ pub fn run(bytes: &[u8]) {
         ApiKey::DescribeProducers => round_trip::<DescribeProducersRequest>(version, &frame),
         ApiKey::OffsetForLeaderEpoch => round_trip::<OffsetForLeaderEpochRequest>(version, &frame),
         ApiKey::ElectLeaders => round_trip::<ElectLeadersRequest>(version, &frame),
-        ApiKey::AlterPartitionReassignments => round_trip::<AlterPartitionReassignmentsRequest>(version, &frame),
-        ApiKey::ListPartitionReassignments => round_trip::<ListPartitionReassignmentsRequest>(version, &frame),
+        ApiKey::AlterPartitionReassignments => {
+            round_trip::<AlterPartitionReassignmentsRequest>(version, &frame)
+        }
+        ApiKey::ListPartitionReassignments => {
+            round_trip::<ListPartitionReassignmentsRequest>(version, &frame)
+        }
         ApiKey::InitProducerId => round_trip::<InitProducerIdRequest>(version, &frame),
         ApiKey::DeleteGroups => round_trip::<DeleteGroupsRequest>(version, &frame),
         ApiKey::DescribeGroups => round_trip::<DescribeGroupsRequest>(version, &frame),

@@ -8,6 +8,7 @@ pub mod batch_decompress;
 pub mod batch_records;
 pub mod batch_walk;
 pub mod definitions_record;
+pub mod group_record;
 pub mod kafka_frames;
 pub mod kafka_request;
 pub mod kafka_response;
@@ -22,6 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("batch_records", batch_records::run),
     ("batch_walk", batch_walk::run),
     ("definitions_record", definitions_record::run),
+    ("group_record", group_record::run),
     ("kafka_frames", kafka_frames::run),
     ("kafka_request", kafka_request::run),
     ("kafka_response", kafka_response::run),

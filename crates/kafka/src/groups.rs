@@ -19,7 +19,7 @@ mod expiry;
 mod group;
 mod member;
 mod offsets;
-mod record;
+pub(crate) mod record;
 mod settings;
 mod subscription;
 mod turn;

@@ -36,6 +36,8 @@ mod config;
 mod connection;
 mod error;
 mod fetch_session;
+#[doc(hidden)]
+pub mod fuzzing;
 mod groups;
 mod handlers;
 mod metrics;

@@ -219,7 +219,7 @@ impl World {
             client_id: "client".into(),
             client_host: "host".into(),
             // Some are missed before a rebalance takes too long, some after that.
-            session_timeout_ms: if who % 2 == 0 { 10_000 } else { 40_000 },
+            session_timeout_ms: if who.is_multiple_of(2) { 10_000 } else { 40_000 },
             rebalance_timeout_ms: 20_000,
             protocol_type: CONSUMER.into(),
             protocols: known.collect(),
