@@ -128,4 +128,5 @@ PROGRAMS = {
     "aiokafka": (install_python, run_python),
     "kafkajs": (install_node, run_node),
     "kafka-clients": (install_java, run_java),
+    "platformatic-kafka": (install_node, run_node),
 }
