@@ -22,7 +22,7 @@ import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
-/** kafka-clients: Apache Kafka's own. Groups and the administration are in files of their own. */
+/** kafka-clients: Apache Kafka's own. Groups, the administration and what consoles ask are in files of their own. */
 final class Main {
     static final long FIRST_TIMESTAMP_MS = 1_700_000_000_000L;
     static final Duration PATIENCE = Duration.ofSeconds(40);
@@ -45,7 +45,14 @@ final class Main {
             case "commits_are_resumed" -> new Groups(main).commitsAreResumed();
             case "times_and_ends_are_found" -> main.timesAndEndsAreFound();
             case "topics_and_groups_are_administered" -> new Administration(main).run();
+            case "consoles_are_answered" -> main.consolesAreAnswered();
             default -> throw new IllegalArgumentException(arguments[0] + " is no scenario");
+        }
+    }
+
+    private void consolesAreAnswered() throws Exception {
+        try (Admin admin = admin()) {
+            new Consoles(this, admin).ask();
         }
     }
 

@@ -65,3 +65,6 @@ for each in PROGRAMS:
         register(f"records_come_back_whole[{codec}]", each, bound)
     for name in TOLD_BY_PROGRAMS:
         register(name, each, functools.partial(is_told_by_the_program, each, name))
+# Most consoles are made of this client, and they ask for more than applications do.
+CONSOLES = "consoles_are_answered"
+register(CONSOLES, "kafka-clients", functools.partial(is_told_by_the_program, "kafka-clients", CONSOLES))
