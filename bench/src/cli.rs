@@ -1,5 +1,7 @@
 //! Command lines: one struct per subcommand.
 
+mod versus;
+
 use std::{
     net::{SocketAddr, ToSocketAddrs},
     path::PathBuf,
@@ -11,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     compare::{self, Comparison},
-    consume::{self, Reading},
+    consume::{self, Follow, Reading},
     flush::{self, Flushing},
     ideal::{self, Settings, Shape},
     idle::{self, Idling},
@@ -51,6 +53,8 @@ enum Command {
     Idle(Idle),
     /// Run the scenarios on the ideal server and on a broker in turn, and print the table of figures.
     Compare(Compare),
+    /// Run the workloads on Firth and on Apache Kafka in turn, and print the table of figures.
+    Versus(versus::Versus),
     /// Load a broker evenly for a long time, and draw what must stay as it is.
     Steady(Steady),
 }
@@ -265,6 +269,7 @@ pub(crate) fn run() -> Result<()> {
     let report = match cli.command {
         Command::Ideal(args) => return ideal::run(&args.settings()),
         Command::Compare(args) => return compare::run(&args.comparison(), cli.json),
+        Command::Versus(args) => return crate::versus::run(&args.versus(), cli.json),
         Command::Produce(args) => produce::run(&args.load()?, timestamp_ms())?.report(),
         Command::Consume(args) => consume::run(&args.reading()?)?.report(),
         Command::Latency(args) => latency::run(&args.pacing()?, timestamp_ms())?.report(),
@@ -306,7 +311,7 @@ impl Produce {
             batch_bytes: self.batch_bytes,
             acks: self.acks,
             keys: self.keys,
-            warmup_bytes: self.warmup_bytes,
+            warmup: Until::PayloadBytes(self.warmup_bytes),
             until: match self.total_bytes {
                 Some(bytes) => Until::PayloadBytes(bytes),
                 None => Until::Elapsed(Duration::from_secs_f64(self.seconds)),
@@ -331,7 +336,10 @@ impl Consume {
                 partition_bytes_max: self.partition_bytes_max,
             },
             check_crc: self.check_crc,
-            follow: self.follow_seconds.map(Duration::from_secs_f64),
+            follow: self.follow_seconds.map(|seconds| Follow {
+                warmup: Duration::ZERO,
+                duration: Duration::from_secs_f64(seconds),
+            }),
         })
     }
 }

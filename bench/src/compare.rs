@@ -3,14 +3,13 @@
 
 mod figure;
 mod scenario;
-pub(crate) mod server;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use self::{figure::Figure, scenario::Scenario, server::Server};
-use crate::{recycled::Durability, report::Report};
+use self::{figure::Figure, scenario::Scenario};
+use crate::{recycled::Durability, report::Report, server::Server};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Comparison {
@@ -37,7 +36,10 @@ impl Comparison {
     fn start_broker(&self, dir: &Path, durability: Durability) -> Result<Option<Server>> {
         let broker = self.broker.as_ref();
         broker
-            .map(|binary| Server::broker(binary, &dir.join("data"), durability, self.wal_limit_bytes, &[]))
+            .map(|binary| {
+                let limit = Some(self.wal_limit_bytes);
+                Server::broker(binary, &dir.join("data"), durability, limit, &[])
+            })
             .transpose()
     }
 }

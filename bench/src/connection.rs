@@ -17,7 +17,10 @@ use crate::{
 
 /// The largest response that a driver accepts.
 pub(crate) const FRAME_BYTES_MAX: usize = 256 << 20;
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Apache Kafka needs a minute and more until it leads 10,000 new partitions.
+const READY_TIMEOUT: Duration = Duration::from_secs(180);
+/// Apache Kafka's controller writes at most 10,000 records for one request: the topic is one, each partition another.
+const PARTITIONS_AT_ONCE: i32 = 5000;
 const READY_POLL: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
@@ -58,8 +61,11 @@ impl Connection {
         partitions: i32,
         configs: &[(String, String)],
     ) -> Result<()> {
-        let created = self.call(|id| protocol::create_topic(id, topic, partitions, configs))?;
-        protocol::topic_created(&created)?;
+        let at_first = partitions.min(PARTITIONS_AT_ONCE);
+        let created = self.call(|id| protocol::create_topic(id, topic, at_first, configs))?;
+        if protocol::topic_created(&created)? && at_first < partitions {
+            self.add_partitions(topic, at_first, partitions)?;
+        }
         let started = Instant::now();
         loop {
             match self.check_ready(topic, partitions) {
@@ -70,6 +76,16 @@ impl Connection {
                 Err(_) => sleep(READY_POLL),
             }
         }
+    }
+
+    fn add_partitions(&mut self, topic: &str, from: i32, to: i32) -> Result<()> {
+        let mut there = from;
+        while there < to {
+            there = to.min(there + PARTITIONS_AT_ONCE);
+            let grown = self.call(|id| protocol::create_partitions(id, topic, there))?;
+            protocol::topic_created(&grown)?;
+        }
+        Ok(())
     }
 
     /// Metadata alone is not enough: Apache Kafka names a leader before that broker has begun to lead.

@@ -29,9 +29,16 @@ pub(crate) struct Reading {
     pub(crate) connections: usize,
     pub(crate) limits: FetchLimits,
     pub(crate) check_crc: bool,
-    /// Read what arrives for so long, instead of reading to the offsets that were the last ones at the start.
-    pub(crate) follow: Option<Duration>,
+    /// Read what arrives, instead of reading to the offsets that were the last ones at the start.
+    pub(crate) follow: Option<Follow>,
     pub(crate) pid: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Follow {
+    /// Read before anything is measured.
+    pub(crate) warmup: Duration,
+    pub(crate) duration: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -47,9 +54,13 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    pub(crate) fn records_per_s(&self) -> f64 {
+        self.records as f64 / self.seconds
+    }
+
     pub(crate) fn report(&self) -> Report {
         let mut report = Report::default();
-        report.figure("msg_per_s", self.records as f64 / self.seconds);
+        report.figure("msg_per_s", self.records_per_s());
         report.figure("mb_per_s", self.bytes as f64 / 1e6 / self.seconds);
         report
             .put("records", self.records)
@@ -85,11 +96,18 @@ pub(crate) fn run(reading: &Reading) -> Result<Outcome> {
             })
             .collect();
         let stream = Connection::open(reading.bootstrap)?.into_nonblocking()?;
-        readers.push(Reader::new(stream, positions));
+        readers.push(Reader::new(stream, positions, reading.connections));
+    }
+    for reader in &mut readers {
+        reader.ask(reading)?;
+    }
+    if let Some(follow) = reading.follow {
+        read_all(reading, &mut readers, Some(follow.warmup))?;
     }
     let server_before = reading.pid.map(Usage::of).transpose()?;
     let (own_before, disks_before, began) = (Usage::own()?, Disks::read()?, Instant::now());
-    let mut outcome = read_all(reading, &mut readers, began)?;
+    let duration = reading.follow.map(|follow| follow.duration);
+    let mut outcome = read_all(reading, &mut readers, duration)?;
     outcome.seconds = began.elapsed().as_secs_f64();
     outcome.driver_cpu_s = Usage::own()?.since(own_before).cpu_s();
     outcome.disks = Disks::read()?.since(disks_before);
@@ -102,13 +120,12 @@ pub(crate) fn run(reading: &Reading) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn read_all(reading: &Reading, readers: &mut [Reader], began: Instant) -> Result<Outcome> {
+/// For so long, or to the end.
+fn read_all(reading: &Reading, readers: &mut [Reader], duration: Option<Duration>) -> Result<Outcome> {
     let mut outcome = Outcome::default();
-    for reader in readers.iter_mut() {
-        reader.ask(reading)?;
-    }
+    let began = Instant::now();
     loop {
-        if reading.follow.map_or_else(
+        if duration.map_or_else(
             || readers.iter().all(Reader::is_at_end),
             |duration| began.elapsed() >= duration,
         ) {
@@ -141,18 +158,23 @@ struct Position {
 /// One connection and the partitions that it reads.
 struct Reader {
     stream: TcpStream,
-    /// Rotated, so that no partition is always the last to be filled.
+    /// Every `stride`-th partition, so that one is found by its number however many there are.
     positions: Vec<Position>,
+    stride: usize,
+    /// The position that a request names first moves on, so that no partition is always the last to be filled.
+    first: usize,
     correlation_id: i32,
     received: Vec<u8>,
     filled: usize,
 }
 
 impl Reader {
-    fn new(stream: TcpStream, positions: Vec<Position>) -> Self {
+    fn new(stream: TcpStream, positions: Vec<Position>, stride: usize) -> Self {
         Self {
             stream,
             positions,
+            stride,
+            first: 0,
             correlation_id: 0,
             received: vec![0; 1 << 20],
             filled: 0,
@@ -167,20 +189,34 @@ impl Reader {
 
     fn ask(&mut self, reading: &Reading) -> Result<()> {
         self.correlation_id += 1;
-        self.positions.rotate_left(1);
-        let open = self
-            .positions
+        self.first = (self.first + 1) % self.positions.len();
+        let (before, from) = self.positions.split_at(self.first);
+        let open = from
             .iter()
+            .chain(before)
             .filter(|at| reading.follow.is_some() || at.fetch.offset < at.end);
         let fetches: Vec<FetchPosition> = open.map(|position| position.fetch).collect();
         if fetches.is_empty() {
             return Ok(());
         }
         let request = protocol::fetch(self.correlation_id, &reading.topic, &fetches, reading.limits);
-        // One request at a time never fills an empty socket buffer by itself.
-        self.stream
-            .write_all(&request)
-            .context("a fetch does not fit into the socket")
+        self.send(&request)
+    }
+
+    /// A request that names thousands of partitions is more than a socket takes at once. Waiting for room blocks nobody, as the
+    /// server has nothing to send before it has read the request.
+    fn send(&mut self, mut request: &[u8]) -> Result<()> {
+        while !request.is_empty() {
+            match self.stream.write(request) {
+                Ok(written) => request = request.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    poll(&mut [PollFd::new(&self.stream, PollFlags::OUT)], None)?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn receive(&mut self, reading: &Reading, outcome: &mut Outcome) -> Result<()> {
@@ -212,7 +248,7 @@ impl Reader {
     }
 
     fn take(&mut self, size: usize, reading: &Reading, outcome: &mut Outcome) -> Result<()> {
-        let positions = &mut self.positions;
+        let (positions, stride) = (&mut self.positions, self.stride);
         protocol::fetched(&self.received[4..size], self.correlation_id, |fetched| {
             let partition = fetched.partition;
             ensure!(
@@ -220,9 +256,10 @@ impl Reader {
                 "partition {partition} failed with error {}",
                 fetched.error_code
             );
-            let position = positions
-                .iter_mut()
-                .find(|position| position.fetch.partition == partition);
+            let position = usize::try_from(partition)
+                .ok()
+                .and_then(|partition| positions.get_mut(partition / stride))
+                .filter(|position| position.fetch.partition == partition);
             let position = &mut position.context("an unknown partition was fetched")?.fetch;
             for head in batch::walk(fetched.records) {
                 let head = head?;

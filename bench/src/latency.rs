@@ -26,7 +26,8 @@ use crate::{
 const IN_FLIGHT_MAX: u64 = 4096;
 /// A record this much behind its time is reported as late.
 const LATE: Duration = Duration::from_millis(1);
-const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// A server that flushes each record alone may need it for all that are in flight.
+const DRAIN_MAX: Duration = Duration::from_secs(60);
 const LIMITS: FetchLimits = FetchLimits {
     wait_ms_max: 1000,
     bytes_min: 1,

@@ -16,13 +16,17 @@ mod consume;
 mod flush;
 mod ideal;
 mod idle;
+mod kcat;
 mod latency;
 mod process;
 mod produce;
 mod protocol;
 mod recycled;
 mod report;
+mod server;
 mod steady;
+mod table;
+mod versus;
 mod wire;
 
 fn main() -> anyhow::Result<()> {

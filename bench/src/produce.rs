@@ -44,8 +44,8 @@ pub(crate) struct Load {
     pub(crate) acks: i16,
     /// Without a number records have no keys and all batches are the same one.
     pub(crate) keys: Option<u64>,
-    /// Payload that is written before anything is measured.
-    pub(crate) warmup_bytes: u64,
+    /// What is written before anything is measured.
+    pub(crate) warmup: Until,
     pub(crate) until: Until,
     /// Records per second; without it the replies alone set the pace.
     pub(crate) rate: Option<f64>,
@@ -114,7 +114,7 @@ pub(crate) fn run(load: &Load, timestamp_ms: i64) -> Result<Outcome> {
         batches: &batches,
     };
     let mut driver = Driver::connect(load, &plan)?;
-    driver.warm_up(load.warmup_bytes)?;
+    driver.warm_up(load.warmup)?;
     driver.measure(load)
 }
 
@@ -198,10 +198,23 @@ impl<'a> Driver<'a> {
         self.origin.elapsed().as_nanos() as u64
     }
 
-    fn warm_up(&mut self, warmup_bytes: u64) -> Result<()> {
-        let requests = warmup_bytes.div_ceil(self.plan.batch().payload_bytes);
+    fn warm_up(&mut self, warmup: Until) -> Result<()> {
         self.start_links()?;
-        while self.acked < requests {
+        match warmup {
+            Until::Elapsed(duration) => self.turn_for(duration),
+            Until::PayloadBytes(bytes) => {
+                let requests = bytes.div_ceil(self.plan.batch().payload_bytes);
+                while self.acked < requests {
+                    self.turn()?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn turn_for(&mut self, duration: Duration) -> Result<()> {
+        let began_ns = self.now_ns();
+        while self.now_ns() - began_ns < duration.as_nanos() as u64 {
             self.turn()?;
         }
         Ok(())
@@ -214,11 +227,7 @@ impl<'a> Driver<'a> {
         let (own_before, disks_before) = (Usage::own()?, Disks::read()?);
         let began_ns = self.now_ns();
         match load.until {
-            Until::Elapsed(duration) => {
-                while self.now_ns() - began_ns < duration.as_nanos() as u64 {
-                    self.turn()?;
-                }
-            }
+            Until::Elapsed(duration) => self.turn_for(duration)?,
             Until::PayloadBytes(bytes) => {
                 let requests = bytes.div_ceil(self.plan.batch().payload_bytes);
                 let sent: u64 = self.links.iter().map(Link::unanswered).sum();

@@ -1,5 +1,6 @@
 //! The requests that the drivers send and the responses that they read. One version of each API, chosen so that Firth and
-//! Apache Kafka 4 both speak it: ApiVersions 0, Metadata 7, CreateTopics 4, ListOffsets 2, Produce 9, Fetch 12.
+//! Apache Kafka 4 both speak it: ApiVersions 0, Metadata 7, CreateTopics 4, CreatePartitions 1, ListOffsets 2, Produce 9,
+//! Fetch 12.
 
 pub(crate) mod many;
 
@@ -13,6 +14,7 @@ pub(crate) const LIST_OFFSETS: i16 = 2;
 pub(crate) const METADATA: i16 = 3;
 pub(crate) const API_VERSIONS: i16 = 18;
 pub(crate) const CREATE_TOPICS: i16 = 19;
+const CREATE_PARTITIONS: i16 = 37;
 
 pub(crate) const PRODUCE_VERSION: i16 = 9;
 const FETCH_VERSION: i16 = 12;
@@ -208,10 +210,20 @@ pub(crate) fn create_topic(
     request.finish()
 }
 
-/// Reads a CreateTopics response; a topic that exists is as good as one that was created.
-pub(crate) fn topic_created(body: &[u8]) -> Result<()> {
+/// Gives a topic so many partitions in all.
+pub(crate) fn create_partitions(correlation_id: i32, topic: &str, partitions: i32) -> Vec<u8> {
+    let mut request = Encoder::request(CREATE_PARTITIONS, 1, correlation_id, false);
+    request.i32(1).string(topic).i32(partitions).i32(-1);
+    request.i32(CREATE_TIMEOUT_MS).u8(0);
+    request.finish()
+}
+
+/// Reads a CreateTopics response, or that of CreatePartitions, which has the same form: whether the topic was created. One that
+/// exists is as good as that.
+pub(crate) fn topic_created(body: &[u8]) -> Result<bool> {
     let mut decoder = Decoder::new(body);
     decoder.i32()?;
+    let mut created = true;
     for _ in 0..decoder.array_length()? {
         let name = String::from_utf8_lossy(decoder.string()?);
         let error_code = decoder.i16()?;
@@ -220,8 +232,9 @@ pub(crate) fn topic_created(body: &[u8]) -> Result<()> {
             error_code == 0 || error_code == TOPIC_ALREADY_EXISTS,
             "topic {name} was not created: error {error_code} {message}"
         );
+        created &= error_code == 0;
     }
-    Ok(())
+    Ok(created)
 }
 
 pub(crate) fn metadata(correlation_id: i32, topic: &str) -> Vec<u8> {

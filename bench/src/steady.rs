@@ -28,8 +28,7 @@ use hdrhistogram::Histogram;
 
 use self::sample::{Sample, Sampler};
 use crate::{
-    compare::server::Server, connection::Connection, recycled::Durability, report::Report,
-    report::latency_histogram,
+    connection::Connection, recycled::Durability, report::Report, report::latency_histogram, server::Server,
 };
 
 const MIB: u64 = 1 << 20;
@@ -185,7 +184,7 @@ pub(crate) fn run(steadiness: &Steadiness) -> Result<Report> {
         &steadiness.broker,
         &data,
         Durability::Disk,
-        steadiness.wal_limit_bytes,
+        Some(steadiness.wal_limit_bytes),
         &[],
     )?;
     let mut control = Connection::open(broker.address)?;

@@ -2,6 +2,7 @@
 //!
 //! It has no dependency but `anyhow`, so that it is compiled in seconds before anything else is.
 
+mod bench;
 mod test;
 mod tidy;
 
@@ -15,7 +16,8 @@ cargo xtask test [STEP ...]    all that CI checks, in its order; or only the nam
 cargo xtask test --list        the steps and their commands
 cargo xtask tidy               the rules that no compiler checks; also a step of `test`
 cargo xtask sim [ARGUMENTS]    the simulation of the engine with many seeds, compiled for release
-cargo xtask bench [ARGUMENTS]  the load drivers of bench/, compiled for release";
+cargo xtask bench [ARGUMENTS]  the load drivers of bench/, compiled for release
+cargo xtask bench --vs kafka [ARGUMENTS]  Firth and Apache Kafka by turns; the arguments are those of `bench versus`";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,7 +25,10 @@ fn main() -> ExitCode {
         Some((task, rest)) if task == "test" => test::run(rest),
         Some((task, [])) if task == "tidy" => tidy::run(),
         Some((task, rest)) if task == "sim" => run("firth-sim", rest),
-        Some((task, rest)) if task == "bench" => run("bench", rest),
+        Some((task, rest)) if task == "bench" => match rest {
+            [vs, other, arguments @ ..] if vs == "--vs" && other == "kafka" => bench::versus_kafka(arguments),
+            _ => run("bench", rest),
+        },
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

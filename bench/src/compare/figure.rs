@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::report::Report;
+use crate::{
+    report::Report,
+    table::{Target, median, shown},
+};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Figure {
@@ -11,18 +14,6 @@ pub(crate) struct Figure {
     floor: Vec<f64>,
     broker: Vec<f64>,
     target: Target,
-}
-
-/// What the figure is held against.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Target {
-    None,
-    RatioAtLeast(f64),
-    RatioAtMost(f64),
-    /// Above the floor.
-    ExcessAtMost(f64),
-    AtLeast(f64),
-    AtMost(f64),
 }
 
 impl Figure {
@@ -64,7 +55,7 @@ impl Figure {
             self.name,
             shown(&self.floor),
             shown(&self.broker),
-            self.target.text(),
+            self.target.text("floor"),
             broker.map_or("", |broker| self.target.verdict(floor, broker)),
         )
     }
@@ -78,31 +69,6 @@ impl Figure {
     }
 }
 
-impl Target {
-    fn text(self) -> String {
-        match self {
-            Self::None => String::new(),
-            Self::RatioAtLeast(bound) => format!("≥ {bound} × floor"),
-            Self::RatioAtMost(bound) => format!("≤ {bound} × floor"),
-            Self::ExcessAtMost(bound) => format!("≤ floor + {bound}"),
-            Self::AtLeast(bound) => format!("≥ {}", number(bound)),
-            Self::AtMost(bound) => format!("≤ {}", number(bound)),
-        }
-    }
-
-    fn verdict(self, floor: Option<f64>, broker: f64) -> &'static str {
-        let met = match (self, floor) {
-            (Self::AtLeast(bound), _) => broker >= bound,
-            (Self::AtMost(bound), _) => broker <= bound,
-            (Self::RatioAtLeast(bound), Some(floor)) => broker >= bound * floor,
-            (Self::RatioAtMost(bound), Some(floor)) => broker <= bound * floor,
-            (Self::ExcessAtMost(bound), Some(floor)) => broker <= floor + bound,
-            (Self::None, _) | (_, None) => return "",
-        };
-        if met { "reached" } else { "missed" }
-    }
-}
-
 pub(crate) fn markdown(figures: &[Figure]) -> String {
     let mut table = String::from("| scenario | figure | floor | broker | ratio | must reach | |\n");
     table.push_str("|---|---|---:|---:|---:|---|---|\n");
@@ -111,44 +77,6 @@ pub(crate) fn markdown(figures: &[Figure]) -> String {
         let _ = writeln!(table, "{}", figure.row());
     }
     table
-}
-
-/// The median, with the range behind it if there were several rounds.
-fn shown(samples: &[f64]) -> String {
-    let Some(median) = median(samples) else {
-        return "–".to_owned();
-    };
-    let low = samples.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = samples.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if samples.len() == 1 {
-        return number(median);
-    }
-    format!("{} ({}–{})", number(median), number(low), number(high))
-}
-
-fn median(samples: &[f64]) -> Option<f64> {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied()
-}
-
-/// Three significant digits and more, with commas between thousands.
-fn number(value: f64) -> String {
-    if value.abs() < 10.0 {
-        return format!("{value:.2}");
-    }
-    if value.abs() < 100.0 {
-        return format!("{value:.1}");
-    }
-    let digits = format!("{value:.0}");
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 #[cfg(test)]

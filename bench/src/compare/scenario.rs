@@ -13,11 +13,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use self::{rewriting::Work, scale::Population};
-use super::{
-    Comparison,
-    figure::{Figure, Target},
-};
-use crate::recycled::Durability;
+use super::{Comparison, figure::Figure};
+use crate::{recycled::Durability, table::Target};
 
 /// The WAL is overwritten in a circle so many times before a figure counts as sustained.
 const SUSTAINED_LAPS: u64 = 8;

@@ -6,12 +6,10 @@ use anyhow::{Result, ensure};
 
 use super::{Extent, Scenario, Shape, TOPIC};
 use crate::{
-    compare::{
-        Comparison,
-        figure::{Figure, Target},
-    },
+    compare::{Comparison, figure::Figure},
     consume::{self, Reading},
     protocol::FetchLimits,
+    table::Target,
 };
 
 impl Scenario {

@@ -6,14 +6,12 @@ use anyhow::Result;
 
 use super::{FLUSHED_1K, Scenario};
 use crate::{
-    compare::{
-        Comparison,
-        figure::{Figure, Target},
-    },
+    compare::{Comparison, figure::Figure},
     idle::{self, Idling},
     process::Memory,
     produce::Until,
     recycled::Durability,
+    table::Target,
 };
 
 const CONNECTIONS: usize = 1000;

@@ -6,14 +6,12 @@ use anyhow::Result;
 
 use super::{Scenario, TOPIC};
 use crate::{
-    compare::{
-        Comparison,
-        figure::{Figure, Target},
-        server::Server,
-    },
+    compare::{Comparison, figure::Figure},
     flush::{self, Flushing},
     latency::{self, Pacing},
     recycled::Durability,
+    server::Server,
+    table::Target,
 };
 
 const RATE: f64 = 5000.0;

@@ -6,12 +6,10 @@ use anyhow::Result;
 
 use super::{Extent, ProduceTargets, SUSTAINED_LAPS, Scenario, Shape, TOPIC};
 use crate::{
-    compare::{
-        Comparison,
-        figure::{Figure, Target},
-        server::Server,
-    },
+    compare::{Comparison, figure::Figure},
     produce::{self, Load, Outcome, Until},
+    server::Server,
+    table::Target,
 };
 
 /// Of the WAL's limit. At seven eighths the broker begins to hold producers to the pace of sealing, which is what the
@@ -148,7 +146,7 @@ impl Shape {
             batch_bytes: self.batch_bytes,
             acks: -1,
             keys: None,
-            warmup_bytes,
+            warmup: Until::PayloadBytes(warmup_bytes),
             until,
             rate: None,
             pid: Some(server.pid()),

@@ -6,12 +6,10 @@ use anyhow::{Context, Result};
 
 use super::{ProduceTargets, Scenario, Shape};
 use crate::{
-    compare::{
-        Comparison,
-        figure::{Figure, Target},
-        server::Server,
-    },
+    compare::{Comparison, figure::Figure},
     produce::{self, Load, Outcome, Until},
+    server::Server,
+    table::Target,
 };
 
 /// Written before anything is measured, in times of the WAL's limit: by then there is enough to rewrite.
@@ -58,7 +56,7 @@ impl Scenario {
                 binary,
                 &dir.join("data"),
                 shape.durability,
-                comparison.wal_limit_bytes,
+                Some(comparison.wal_limit_bytes),
                 &EAGER,
             )?;
             let until = Until::Elapsed(Duration::from_secs_f64(comparison.seconds));

@@ -13,11 +13,7 @@ use anyhow::{Context, Result, ensure};
 use super::Scenario;
 use crate::{
     batch::Batch,
-    compare::{
-        Comparison,
-        figure::{Figure, Target},
-        server::Server,
-    },
+    compare::{Comparison, figure::Figure},
     connection::Connection,
     process::{Memory, Usage},
     protocol::{
@@ -25,6 +21,8 @@ use crate::{
         many::{self, Named, Session},
     },
     recycled::Durability,
+    server::Server,
+    table::Target,
 };
 
 /// Topics of one CreateTopics or DeleteTopics, batches of one Produce.

@@ -1,5 +1,7 @@
 //! A server that a comparison starts, and ends by its process id.
 
+pub(crate) mod kafka;
+
 use std::{
     fs::File,
     io::{BufRead, BufReader},
@@ -20,6 +22,8 @@ use crate::{connection::Connection, process::Usage, recycled::Durability};
 const START_MAX: Duration = Duration::from_secs(120);
 const STOP_MAX: Duration = Duration::from_secs(60);
 const IDLE_FOR: Duration = Duration::from_secs(1);
+/// Apache Kafka's controller writes a record of nothing twice a second.
+const IDLE_BYTES: u64 = 64 << 10;
 const IDLE_MAX: Duration = Duration::from_secs(60);
 const STOP_POLL: Duration = Duration::from_millis(5);
 
@@ -42,13 +46,13 @@ impl Server {
         Self::start(command, file)
     }
 
-    /// Settings that have a default in the broker go through its environment, so that a broker without them still starts;
-    /// `others` are names of variables and their values.
+    /// Settings that have a default in the broker go through its environment, so that a broker without them still starts, and
+    /// without a limit of the WAL it chooses its own; `others` are names of variables and their values.
     pub(crate) fn broker(
         binary: &Path,
         data: &Path,
         durability: Durability,
-        wal_limit_bytes: u64,
+        wal_limit_bytes: Option<u64>,
         others: &[(&str, &str)],
     ) -> Result<Self> {
         let mut command = Command::new(binary);
@@ -58,25 +62,36 @@ impl Server {
             .arg(data)
             .args(["--kafka", "127.0.0.1:0", "--http", "off"]);
         command.env("FIRTH_DURABILITY", durability.name());
-        command.env("FIRTH_WAL_LIMIT", wal_limit_bytes.to_string());
+        if let Some(bytes) = wal_limit_bytes {
+            command.env("FIRTH_WAL_LIMIT", bytes.to_string());
+        }
         command.envs(others.iter().copied());
         Self::start(command, data)
     }
 
     fn start(mut command: Command, data: &Path) -> Result<Self> {
         let log = data.with_extension("log");
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&log)?);
+        command.stdout(Stdio::piped()).stderr(File::create(&log)?);
+        Self::launch(command, &log, |child| {
+            let stdout = child.stdout.take().context("the child has no standard output")?;
+            let address = read_banner(stdout)?;
+            Connection::open(address)?.api_versions()?;
+            Ok(address)
+        })
+    }
+
+    /// `ready` returns when the server has answered; what it said before it failed to is in `log`.
+    fn launch(
+        mut command: Command,
+        log: &Path,
+        ready: impl FnOnce(&mut Child) -> Result<SocketAddr>,
+    ) -> Result<Self> {
         let began = Instant::now();
         let mut child = command
+            .stdin(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {command:?}"))?;
-        let stdout = child.stdout.take().context("the child has no standard output")?;
-        let ready = read_banner(stdout)
-            .and_then(|address| Connection::open(address)?.api_versions().map(|()| address));
-        match ready {
+        match ready(&mut child) {
             Ok(address) => Ok(Self {
                 child,
                 address,
@@ -85,7 +100,7 @@ impl Server {
             Err(error) => {
                 child.kill()?;
                 child.wait()?;
-                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                let said = std::fs::read_to_string(log).unwrap_or_default();
                 Err(error.context(format!("{command:?} did not start: {said}")))
             }
         }
@@ -95,7 +110,7 @@ impl Server {
         self.child.id()
     }
 
-    /// Waits until the server writes nothing to its disk for [`IDLE_FOR`]: what is done in the background is done.
+    /// Waits until the server writes next to nothing to its disk for [`IDLE_FOR`]: what is done in the background is done.
     pub(crate) fn wait_until_idle(&self) -> Result<()> {
         let began = Instant::now();
         let mut written = Usage::of(self.pid())?.written_bytes;
@@ -106,7 +121,7 @@ impl Server {
             }
             thread::sleep(STOP_POLL);
             let now = Usage::of(self.pid())?.written_bytes;
-            if now != written {
+            if now > written + IDLE_BYTES {
                 (written, idle_since) = (now, Instant::now());
             }
         }
