@@ -6,7 +6,7 @@ pub(crate) enum Target {
     None,
     RatioAtLeast(f64),
     RatioAtMost(f64),
-    /// Above the floor.
+    /// Above the base.
     ExcessAtMost(f64),
     AtLeast(f64),
     AtMost(f64),
