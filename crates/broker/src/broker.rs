@@ -14,7 +14,7 @@ use crate::tasks::Tasks;
 use crate::topics::Topics;
 use crate::{
     Clock, ClusterId, Config, ConfigChange, Counters, DefineError, Environment, Error, Memory, NewTopic,
-    Topic, TopicId, cleaner, retention,
+    QuotaEdits, QuotaEntity, Quotas, Topic, TopicId, cleaner, retention,
 };
 
 /// The broker; clones share it.
@@ -29,6 +29,7 @@ struct Shared {
     config: Config,
     environment: Environment,
     topics: Arc<Topics>,
+    quotas: Arc<Quotas>,
     definitions: mpsc::Sender<Message>,
     memory: Memory,
     counting: Arc<Counting>,
@@ -57,6 +58,7 @@ impl Broker {
         // All that is stored is read before anything is changed: it may be of a version that is not known.
         let groups = StateLog::read(&engine, &state_log::GROUPS).await?;
         let topics = Arc::new(Topics::new(replay.definitions.topics().clone()));
+        let quotas = Arc::new(Quotas::new(replay.definitions.quotas().clone()));
         let counting = Arc::new(Counting::default());
         let (definitions, messages) = mpsc::channel(REQUESTS_MAX);
         let mut owner = Owner::new(
@@ -64,6 +66,7 @@ impl Broker {
             environment.clone(),
             config.num_partitions,
             topics.clone(),
+            quotas.clone(),
             counting.clone(),
             replay,
         );
@@ -80,6 +83,7 @@ impl Broker {
             config,
             environment,
             topics,
+            quotas,
             definitions,
             memory,
             counting,
@@ -264,6 +268,29 @@ impl Broker {
         self.define_all(changes.into_iter().map(message)).await
     }
 
+    /// Changes quotas of entities, each for itself, durably; with `validate_only` nothing is changed. Results are in the order
+    /// of `changes`.
+    pub async fn alter_quotas(
+        &self,
+        changes: Vec<(QuotaEntity, QuotaEdits)>,
+        validate_only: bool,
+    ) -> Vec<Result<(), DefineError>> {
+        let message = |(entity, edits)| {
+            move |reply| Message::AlterQuotas {
+                entity,
+                edits,
+                validate_only,
+                reply,
+            }
+        };
+        self.ask_all(changes.into_iter().map(message)).await
+    }
+
+    /// What clients may use, and have used.
+    pub fn quotas(&self) -> &Quotas {
+        &self.shared.quotas
+    }
+
     /// A producer id that no producer ever had, not even before a crash.
     pub async fn allocate_producer_id(&self) -> Result<i64, DefineError> {
         self.ask(|reply| Message::AllocateProducerId { reply }).await?
@@ -352,26 +379,33 @@ impl Broker {
         Ok(Created { topic, warnings })
     }
 
-    /// Asks for all before it waits for the first, so that the owner decides them together. Results are in their order.
     async fn define_all<M: FnOnce(oneshot::Sender<Defined>) -> Message>(
         &self,
         messages: impl IntoIterator<Item = M>,
     ) -> Vec<Result<Created, DefineError>> {
+        let defined = self.ask_all(messages).await.into_iter();
+        defined
+            .map(|defined| defined.map(|(topic, warnings)| Created { topic, warnings }))
+            .collect()
+    }
+
+    /// Asks for all before it waits for the first, so that the owner decides them together. Results are in their order.
+    async fn ask_all<T, M: FnOnce(oneshot::Sender<Result<T, DefineError>>) -> Message>(
+        &self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Vec<Result<T, DefineError>> {
         let mut answers = Vec::new();
         for message in messages {
             answers.push(self.send(message).await);
         }
-        let mut created = Vec::with_capacity(answers.len());
+        let mut done = Vec::with_capacity(answers.len());
         for answer in answers {
-            created.push(match answer {
-                Ok(answer) => match answer.await {
-                    Ok(defined) => defined.map(|(topic, warnings)| Created { topic, warnings }),
-                    Err(_) => Err(DefineError::Stopped),
-                },
+            done.push(match answer {
+                Ok(answer) => answer.await.unwrap_or(Err(DefineError::Stopped)),
                 Err(error) => Err(error),
             });
         }
-        created
+        done
     }
 
     async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, DefineError> {

@@ -1,5 +1,5 @@
 //! The state machine of definitions: which topics exist, which producer ids were given out, what the cluster is called,
-//! and what time it was.
+//! who has which quotas, and what time it was.
 //!
 //! `handle` decides and changes nothing; `replay` changes and decides nothing. The owner (`owner.rs`) applies the
 //! records of a decision at once, so that the next decision knows of them, and answers when they are durable. After
@@ -14,7 +14,7 @@ mod snapshot;
 
 pub(crate) use record::{Configs, DecodeError, Entry, Record, VERSION};
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -23,7 +23,10 @@ use firth_log::LogId;
 use self::shared_configs::SharedConfigs;
 use crate::topic_name::Colliding;
 use crate::topics::{TopicChange, TopicMap};
-use crate::{ClusterId, ConfigChange, DefineError, Partition, Topic, TopicConfig, TopicId, topic_name};
+use crate::{
+    ClusterId, ConfigChange, DefineError, EntityQuotas, Partition, QUOTA_ENTITIES_MAX, QuotaEntity, QuotaKey,
+    QuotaLimit, Topic, TopicConfig, TopicId, topic_name,
+};
 
 /// Partitions of one topic. Their logs are created in one frame.
 pub const PARTITIONS_MAX: u32 = 10_000;
@@ -44,6 +47,9 @@ pub struct NewTopic {
     /// What differs from the default.
     pub configs: Vec<(String, Option<String>)>,
 }
+
+/// Changes to the quotas of one entity; without a limit a quota is removed.
+pub type QuotaEdits = Vec<(QuotaKey, Option<QuotaLimit>)>;
 
 /// A request with all that is needed to decide it.
 #[derive(Debug)]
@@ -75,6 +81,10 @@ pub(crate) enum Request {
     NoteTime {
         ms: i64,
     },
+    AlterQuotas {
+        entity: QuotaEntity,
+        edits: QuotaEdits,
+    },
 }
 
 /// The answer to a request, once the records are durable.
@@ -83,7 +93,7 @@ pub(crate) enum Response {
     Topic { id: TopicId, warnings: Vec<String> },
     ProducerIds(Range<i64>),
     Cluster(ClusterId),
-    Noted,
+    Done,
 }
 
 /// Everything that is defined. Equal states came from logs that mean the same.
@@ -97,6 +107,7 @@ pub(crate) struct Definitions {
     producer_ids_reserved: i64,
     cluster: Option<ClusterId>,
     time_known_ms: Option<i64>,
+    quotas: BTreeMap<QuotaEntity, EntityQuotas>,
 }
 
 impl Definitions {
@@ -107,6 +118,10 @@ impl Definitions {
     /// The last time that was believed, in milliseconds since 1970.
     pub(crate) fn time_known_ms(&self) -> Option<i64> {
         self.time_known_ms
+    }
+
+    pub(crate) fn quotas(&self) -> &BTreeMap<QuotaEntity, EntityQuotas> {
+        &self.quotas
     }
 
     pub(crate) fn topic(&self, id: TopicId) -> Option<&Arc<Topic>> {
@@ -176,7 +191,8 @@ impl Definitions {
                 Some(known) => Ok((None, Response::Cluster(known))),
                 None => Ok((Some(Record::ClusterCreated { id: *id }), Response::Cluster(*id))),
             },
-            Request::NoteTime { ms } => Ok((Some(Record::TimeKnown { ms: *ms }), Response::Noted)),
+            Request::NoteTime { ms } => Ok((Some(Record::TimeKnown { ms: *ms }), Response::Done)),
+            Request::AlterQuotas { entity, edits } => Ok((self.alter_quotas(entity, edits)?, Response::Done)),
         }
     }
 
@@ -217,6 +233,26 @@ impl Definitions {
             return Err(DefineError::TooManyPartitions { exist });
         }
         Ok(())
+    }
+
+    /// Nothing is to be stored where nothing changes.
+    fn alter_quotas(&self, entity: &QuotaEntity, edits: &QuotaEdits) -> Result<Option<Record>, DefineError> {
+        let old = self.quotas.get(entity);
+        let mut quotas = old.cloned().unwrap_or_default();
+        for (key, limit) in edits {
+            match limit {
+                Some(limit) => _ = quotas.insert(*key, *limit),
+                None => _ = quotas.remove(key),
+            }
+        }
+        if old.is_none() && !quotas.is_empty() && self.quotas.len() >= QUOTA_ENTITIES_MAX {
+            return Err(DefineError::TooManyQuotas);
+        }
+        let is_changed = quotas != old.cloned().unwrap_or_default();
+        Ok(is_changed.then(|| Record::QuotasSet {
+            entity: entity.clone(),
+            quotas: quotas.into_iter().collect(),
+        }))
     }
 
     /// Applies a record that was decided here or read from the log; the change to the topics that others see.
@@ -281,9 +317,24 @@ impl Definitions {
                 self.time_known_ms = Some(*ms);
                 return None;
             }
+            Record::QuotasSet { entity, quotas } => {
+                self.set_quotas(entity, quotas);
+                return None;
+            }
         };
         self.topics.apply(&change);
         Some(change)
+    }
+
+    fn set_quotas(&mut self, entity: &QuotaEntity, quotas: &[(QuotaKey, QuotaLimit)]) {
+        match quotas.is_empty() {
+            true => _ = self.quotas.remove(entity),
+            false => {
+                _ = self
+                    .quotas
+                    .insert(entity.clone(), quotas.iter().copied().collect())
+            }
+        }
     }
 
     /// No producer id is given out a second time, whatever reservation is not known any more.
@@ -301,7 +352,11 @@ impl Definitions {
         };
         let cluster = self.cluster.map(|id| Record::ClusterCreated { id });
         let time = self.time_known_ms.map(|ms| Record::TimeKnown { ms });
-        let others = cluster.into_iter().chain(time);
+        let quotas = self.quotas.iter().map(|(entity, quotas)| Record::QuotasSet {
+            entity: entity.clone(),
+            quotas: quotas.iter().map(|(key, limit)| (*key, *limit)).collect(),
+        });
+        let others = cluster.into_iter().chain(time).chain(quotas);
         others.chain(std::iter::once(reserved)).chain(created)
     }
 }

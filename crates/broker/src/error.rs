@@ -2,7 +2,7 @@
 
 use firth_log::{AppendError, Bounds};
 
-use crate::{ConfigError, InvalidName, PARTITIONS_MAX, PARTITIONS_TOTAL_MAX};
+use crate::{ConfigError, InvalidName, PARTITIONS_MAX, PARTITIONS_TOTAL_MAX, QUOTA_ENTITIES_MAX};
 
 /// Why the broker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +72,8 @@ pub enum DefineError {
     TooManyPartitions { exist: usize },
     #[error(transparent)]
     InvalidConfig(#[from] ConfigError),
+    #[error("at most {QUOTA_ENTITIES_MAX} entities may have quotas")]
+    TooManyQuotas,
     /// Retry later: space may have been freed.
     #[error("the disk is full")]
     Full,

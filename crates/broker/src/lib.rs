@@ -1,5 +1,5 @@
 //! What stands between the protocols and the log engine: topics, their configuration, the rules for producing,
-//! retention, and the memory that requests may take.
+//! retention, quotas, and the memory that requests may take.
 //!
 //! Invariants:
 //! - Protocol-neutral: nothing here knows a wire format, an error code or a version. A protocol maps
@@ -14,7 +14,7 @@
 //!   protocol's business.
 //! - Time and randomness come from the [`Environment`]. No lock is held across an await.
 //!
-//! Absent: queues, routing, timers, the rules of groups, transactions, authorization, quotas, and any I/O but the engine's.
+//! Absent: queues, routing, timers, the rules of groups, transactions, authorization, and any I/O but the engine's.
 
 mod broker;
 mod cleaner;
@@ -31,6 +31,7 @@ mod guarded_clock;
 mod memory;
 mod offsets;
 mod produce;
+mod quotas;
 mod read;
 mod retention;
 mod state_log;
@@ -45,11 +46,15 @@ pub use clock::{Clock, Environment};
 pub use cluster_id::ClusterId;
 pub use config::{Config, MEMORY_BYTES_DEFAULT};
 pub use counters::Counters;
-pub use definitions::{NewTopic, PARTITIONS_MAX, PARTITIONS_TOTAL_MAX};
+pub use definitions::{NewTopic, PARTITIONS_MAX, PARTITIONS_TOTAL_MAX, QuotaEdits};
 pub use error::{DefineError, Error, ProduceError, ReadError, StateError};
 pub use memory::{Memory, Reservation};
 pub use offsets::{At, OffsetAndTimestamp};
 pub use produce::Appended;
+pub use quotas::{
+    EntityQuotas, InvalidQuota, QUOTA_ENTITIES_MAX, QUOTA_NAME_BYTES_MAX, QuotaEntity, QuotaKey, QuotaLimit,
+    QuotaName, QuotaSubject, Quotas,
+};
 pub use state_log::{StateLog, StateRecord};
 pub use topic::{Partition, Topic, TopicId};
 pub use topic_config::{

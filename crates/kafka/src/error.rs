@@ -13,7 +13,7 @@ pub(crate) fn of_define(error: &DefineError) -> ErrorCode {
         DefineError::InvalidPartitions(_) | DefineError::NoMorePartitions { .. } => {
             ErrorCode::InvalidPartitions
         }
-        DefineError::TooManyPartitions { .. } => ErrorCode::PolicyViolation,
+        DefineError::TooManyPartitions { .. } | DefineError::TooManyQuotas => ErrorCode::PolicyViolation,
         DefineError::InvalidConfig(_) => ErrorCode::InvalidConfig,
         DefineError::Full => ErrorCode::KafkaStorageError,
         // It may have been done: that is what a timeout says.

@@ -10,10 +10,12 @@ use firth_log::{Append, AppendError, Change, Commit, Engine, Frame, Kind, LogId}
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::replay::{Position, Replay};
-use super::{Definitions, Entry, NewTopic, Record, Request, Response, logs};
+use super::{Definitions, Entry, NewTopic, QuotaEdits, Record, Request, Response, logs};
 use crate::counters::{Counting, add};
 use crate::topics::{TopicChange, Topics};
-use crate::{ClusterId, ConfigChange, DefineError, Environment, Topic, TopicId};
+use crate::{
+    ClusterId, ConfigChange, DefineError, EntityQuotas, Environment, QuotaEntity, Quotas, Topic, TopicId,
+};
 
 /// Requests that wait to be decided; who sends one more waits.
 pub(crate) const REQUESTS_MAX: usize = 1024;
@@ -52,6 +54,12 @@ pub(crate) enum Message {
     AllocateProducerId {
         reply: oneshot::Sender<Result<i64, DefineError>>,
     },
+    AlterQuotas {
+        entity: QuotaEntity,
+        edits: QuotaEdits,
+        validate_only: bool,
+        reply: oneshot::Sender<Result<(), DefineError>>,
+    },
     /// Nobody waits for it, and while the disk is full it is not noted.
     NoteTime { ms: i64 },
 }
@@ -61,6 +69,7 @@ pub(crate) struct Owner {
     pub(crate) environment: Environment,
     pub(crate) num_partitions: u32,
     pub(crate) topics: Arc<Topics>,
+    pub(crate) quotas: Arc<Quotas>,
     pub(crate) counting: Arc<Counting>,
     pub(crate) definitions: Definitions,
     pub(crate) position: Position,
@@ -77,6 +86,7 @@ pub(crate) struct Owner {
 pub(super) struct Round {
     pub(super) commit: Option<Commit>,
     changes: Vec<TopicChange>,
+    quotas: Vec<(QuotaEntity, EntityQuotas)>,
     answers: Vec<Answer>,
     /// Topics that are decided and not appended yet: they share a frame.
     creating: Vec<Creating>,
@@ -97,6 +107,7 @@ pub(super) enum Answer {
         oneshot::Sender<Result<i64, DefineError>>,
         Result<i64, DefineError>,
     ),
+    Altered(oneshot::Sender<Result<(), DefineError>>, Result<(), DefineError>),
 }
 
 impl Owner {
@@ -105,6 +116,7 @@ impl Owner {
         environment: Environment,
         num_partitions: u32,
         topics: Arc<Topics>,
+        quotas: Arc<Quotas>,
         counting: Arc<Counting>,
         replay: Replay,
     ) -> Owner {
@@ -113,6 +125,7 @@ impl Owner {
             environment,
             num_partitions,
             topics,
+            quotas,
             counting,
             definitions: replay.definitions,
             position: replay.position,
@@ -130,7 +143,7 @@ impl Owner {
         self.finish(round).await?;
         match response {
             Response::Cluster(id) => Ok(id),
-            Response::Topic { .. } | Response::ProducerIds(_) | Response::Noted => Err(DefineError::Stopped),
+            Response::Topic { .. } | Response::ProducerIds(_) | Response::Done => Err(DefineError::Stopped),
         }
     }
 
@@ -204,6 +217,19 @@ impl Owner {
             Message::AllocateProducerId { reply } => {
                 let allocated = self.allocate_producer_id(round);
                 round.answers.push(Answer::ProducerId(reply, allocated));
+            }
+            Message::AlterQuotas {
+                entity,
+                edits,
+                validate_only,
+                reply,
+            } => {
+                let request = Request::AlterQuotas { entity, edits };
+                let altered = match validate_only {
+                    true => self.definitions.handle(&request).map(|_| ()),
+                    false => self.decide(&request, round).map(|_| ()),
+                };
+                round.answers.push(Answer::Altered(reply, altered));
             }
             Message::NoteTime { ms } => {
                 if let Err(error) = self.decide(&Request::NoteTime { ms }, round) {
@@ -315,8 +341,12 @@ impl Owner {
             self.position.bytes_since_snapshot += value.len();
             round.commit = Some(self.append(batch_of([value]), changes)?.1);
             round.changes.extend(self.definitions.replay(&record));
-            if let Record::TopicDeleted { .. } = record {
-                add(&self.counting.topics_deleted, 1);
+            match record {
+                Record::TopicDeleted { .. } => add(&self.counting.topics_deleted, 1),
+                Record::QuotasSet { entity, quotas } => {
+                    round.quotas.push((entity, quotas.into_iter().collect()));
+                }
+                _ => {}
             }
         }
         Ok(response)
@@ -408,7 +438,8 @@ impl Owner {
             Record::TopicConfigured { .. }
             | Record::ProducerIdsReserved { .. }
             | Record::ClusterCreated { .. }
-            | Record::TimeKnown { .. } => Vec::new(),
+            | Record::TimeKnown { .. }
+            | Record::QuotasSet { .. } => Vec::new(),
         }
     }
 
@@ -439,6 +470,14 @@ impl Owner {
             commit.await.map_err(|_| DefineError::Stopped)?;
         }
         self.topics.apply(&round.changes);
+        for (entity, quotas) in round.quotas {
+            let limits: Vec<String> = quotas
+                .iter()
+                .map(|(key, limit)| format!("{}={}", key.name(), limit.get()))
+                .collect();
+            tracing::info!(%entity, quotas = limits.join(" "), "quotas altered");
+            self.quotas.set(entity, quotas);
+        }
         for change in &round.changes {
             match change {
                 TopicChange::Put(topic) => tracing::debug!(topic = %topic.name, id = ?topic.id, "defined"),
@@ -450,6 +489,7 @@ impl Owner {
             match answer {
                 Answer::Defined(reply, defined) => _ = reply.send(defined),
                 Answer::ProducerId(reply, id) => _ = reply.send(id),
+                Answer::Altered(reply, altered) => _ = reply.send(altered),
             }
         }
         Ok(())

@@ -11,8 +11,13 @@
 //! 7 ClusterCreated       id 16 bytes                     drawn at the first start; a second one means nothing
 //! 8 TimeKnown            ms i64                          the time that was believed, in milliseconds since 1970; the last counts
 //! 9 PartitionsCreated    id 16 bytes | first log u64 | partitions u32      behind those that the topic has
+//! 10 QuotasSet           entity | count u8 | (key u8 | limit f64)*          replaces all quotas of the entity
 //! text    := length u16 | UTF-8
 //! configs := count u16 | (name text | value text)*
+//! entity  := 1 user name | 2 client id name | 3 user name, client id name | 4 any address | 5 IPv4 4 bytes | 6 IPv6 16 bytes
+//! name    := 0 whoever has no quota of its own | 1 text
+//! key     := 1 producer_byte_rate | 2 consumer_byte_rate | 3 request_percentage | 4 controller_mutation_rate
+//!          | 5 connection_creation_rate
 //! ```
 //!
 //! The logs of partitions that are created together have consecutive ids, from the first log on.
@@ -27,9 +32,12 @@
     )
 )]
 
+mod quotas;
+
 use firth_log::LogId;
 
-use crate::{ClusterId, TopicId};
+use self::quotas::{decode_quotas, encode_quotas};
+use crate::{ClusterId, QuotaEntity, QuotaKey, QuotaLimit, TopicId};
 
 /// The highest version that is read, and the one that is written.
 pub(crate) const VERSION: u8 = 1;
@@ -44,6 +52,7 @@ const SNAPSHOT_ENDED: u8 = 6;
 const CLUSTER_CREATED: u8 = 7;
 const TIME_KNOWN: u8 = 8;
 const PARTITIONS_CREATED: u8 = 9;
+const QUOTAS_SET: u8 = 10;
 
 pub(crate) type Configs = Vec<(String, String)>;
 
@@ -76,6 +85,10 @@ pub(crate) enum Record {
     },
     TimeKnown {
         ms: i64,
+    },
+    QuotasSet {
+        entity: QuotaEntity,
+        quotas: Vec<(QuotaKey, QuotaLimit)>,
     },
 }
 
@@ -181,6 +194,10 @@ fn encode_record(record: &Record, flag: u8, out: &mut Vec<u8>) {
             out.push(flag | TIME_KNOWN);
             out.extend_from_slice(&ms.to_le_bytes());
         }
+        Record::QuotasSet { entity, quotas } => {
+            out.push(flag | QUOTAS_SET);
+            encode_quotas(entity, quotas, out);
+        }
     }
 }
 
@@ -231,6 +248,7 @@ fn decode_record(kind: u8, fields: &mut Fields<'_>) -> Result<Record, DecodeErro
         TIME_KNOWN => Ok(Record::TimeKnown {
             ms: i64::from_le_bytes(fields.array()?),
         }),
+        QUOTAS_SET => decode_quotas(fields),
         _ => Err(DecodeError::Malformed("type")),
     }
 }
@@ -308,6 +326,7 @@ mod tests {
             },
             Record::TimeKnown { ms: -5 },
         ];
+        let records = records.into_iter().chain(quotas::tests::examples());
         let mut entries = vec![Entry::SnapshotBegun, Entry::SnapshotEnded { records: 7 }];
         for record in records {
             entries.extend([Entry::Record(record.clone()), Entry::OfSnapshot(record)]);

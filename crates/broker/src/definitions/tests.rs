@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::replay::Replay;
 use super::*;
-use crate::Error;
+use crate::{Error, QuotaName};
 
 #[derive(Clone, Debug)]
 enum Command {
@@ -30,6 +30,11 @@ enum Command {
     NoteTime {
         ms: i64,
     },
+    AlterQuotas {
+        nth: usize,
+        key: usize,
+        limit: u32,
+    },
     Snapshot,
     /// The writer of the snapshot is killed after so many records.
     CutSnapshot {
@@ -51,6 +56,8 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(Command::Reserve),
         1 => any::<u8>().prop_map(|id| Command::CreateCluster { id }),
         1 => any::<i64>().prop_map(|ms| Command::NoteTime { ms }),
+        2 => (0..4_usize, 0..5_usize, 0..3_u32)
+            .prop_map(|(nth, key, limit)| Command::AlterQuotas { nth, key, limit }),
         1 => Just(Command::Snapshot),
         1 => (0..4_usize).prop_map(|records| Command::CutSnapshot { records }),
     ]
@@ -117,6 +124,18 @@ impl Live {
                 id: ClusterId([*id; 16]),
             }),
             Command::NoteTime { ms } => self.decide(&Request::NoteTime { ms: *ms }),
+            Command::AlterQuotas { nth, key, limit } => {
+                let name = || QuotaName::named("a").unwrap();
+                let entity = match nth {
+                    0 => QuotaEntity::User(QuotaName::Default),
+                    1 => QuotaEntity::ClientId(name()),
+                    2 => QuotaEntity::UserClientId(name(), QuotaName::Default),
+                    _ => QuotaEntity::Ip(Some([10, 0, 0, 1].into())),
+                };
+                let key = QuotaKey::ALL[*key];
+                let edits = vec![(key, QuotaLimit::new(key, f64::from(*limit)).ok())];
+                self.decide(&Request::AlterQuotas { entity, edits });
+            }
             Command::Snapshot => {
                 self.snapshots_at.push(self.log.len());
                 let records = self.write_snapshot(usize::MAX);
