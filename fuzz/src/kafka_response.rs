@@ -35,6 +35,8 @@ pub fn run(bytes: &[u8]) {
         ApiKey::DescribeProducers => round_trip::<DescribeProducersRequest>(version, &frame),
         ApiKey::OffsetForLeaderEpoch => round_trip::<OffsetForLeaderEpochRequest>(version, &frame),
         ApiKey::ElectLeaders => round_trip::<ElectLeadersRequest>(version, &frame),
+        ApiKey::DescribeClientQuotas => round_trip::<DescribeClientQuotasRequest>(version, &frame),
+        ApiKey::AlterClientQuotas => round_trip::<AlterClientQuotasRequest>(version, &frame),
         ApiKey::AlterPartitionReassignments => {
             round_trip::<AlterPartitionReassignmentsRequest>(version, &frame)
         }

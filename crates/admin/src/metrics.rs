@@ -64,6 +64,27 @@ fn render_broker(text: &mut Text, broker: &Broker) {
     for (name, help, value) in broker.counters().all() {
         text.counter(&format!("firth_{name}_total"), help, value);
     }
+    render_quotas(text, broker);
+}
+
+fn render_quotas(text: &mut Text, broker: &Broker) {
+    let mut throttled = text.family(
+        "firth_quota_throttled_total",
+        Kind::Counter,
+        "Requests and connections that were made to wait, by the quota that was exceeded.",
+    );
+    for (key, count, _) in broker.quotas().waits() {
+        throttled.sample(&[("quota", key.name())], count);
+    }
+    let mut waits = text.family(
+        "firth_quota_throttle_milliseconds_total",
+        Kind::Counter,
+        "How long they were made to wait, together.",
+    );
+    for (key, _, wait) in broker.quotas().waits() {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        waits.sample(&[("quota", key.name())], wait_ms);
+    }
 }
 
 fn render_segments(text: &mut Text, stats: &Stats) {

@@ -24,6 +24,9 @@ pub trait RequestMessage: Wire {
 /// A response.
 pub trait ResponseMessage: Wire {
     const API_KEY: ApiKey;
+
+    /// For how long a client is asked to send nothing more, in milliseconds. The oldest versions do not write it.
+    fn throttle_time_ms(&mut self) -> &mut i32;
 }
 
 /// One row of the table.
@@ -149,6 +152,10 @@ macro_rules! apis {
 
             impl ResponseMessage for $response {
                 const API_KEY: ApiKey = ApiKey::$name;
+
+                fn throttle_time_ms(&mut self) -> &mut i32 {
+                    &mut self.throttle_time_ms
+                }
             }
         )*
     };
@@ -201,6 +208,8 @@ apis! {
     45 AlterPartitionReassignments [0..=1, flexible 0] AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse,
     46 ListPartitionReassignments [0..=0, flexible 0] ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse,
     47 OffsetDelete [0..=0, flexible 1] OffsetDeleteRequest OffsetDeleteResponse,
+    48 DescribeClientQuotas [0..=1, flexible 1] DescribeClientQuotasRequest DescribeClientQuotasResponse,
+    49 AlterClientQuotas [0..=1, flexible 1] AlterClientQuotasRequest AlterClientQuotasResponse,
     60 DescribeCluster [0..=2, flexible 0] DescribeClusterRequest DescribeClusterResponse,
     61 DescribeProducers [0..=0, flexible 0] DescribeProducersRequest DescribeProducersResponse,
     74 ListConfigResources [0..=1, flexible 0] ListConfigResourcesRequest ListConfigResourcesResponse,

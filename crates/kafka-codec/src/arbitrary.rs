@@ -4,7 +4,7 @@ use bytes::Bytes;
 use smallvec::{Array, SmallVec};
 
 use crate::error_code::ErrorCode;
-use crate::primitives::{ByteStr, Records, Uuid};
+use crate::primitives::{ByteStr, Float64, Records, Uuid};
 
 /// SplitMix64.
 pub(crate) struct Entropy(pub(crate) u64);
@@ -47,6 +47,13 @@ integer!(i8, i16, i32, i64, u8, u64);
 impl Arbitrary for bool {
     fn arbitrary(entropy: &mut Entropy) -> bool {
         entropy.below(2) == 0
+    }
+}
+
+impl Arbitrary for Float64 {
+    fn arbitrary(entropy: &mut Entropy) -> Float64 {
+        let whole = f64::from(i32::arbitrary(entropy));
+        [0.0, f64::INFINITY, whole, whole / 8.0][entropy.below(4)].into()
     }
 }
 

@@ -55,5 +55,5 @@ pub use self::frame::{Frame, SIZE_BYTES, frame_size, split_frame};
 pub use self::header::{RequestHeader, decode_header};
 pub use self::messages::*;
 pub use self::primitives::{
-    ARRAY_ELEMENTS_MAX, ByteStr, Reader, Records, TAGGED_FIELDS_MAX, Uuid, Wire, Writer,
+    ARRAY_ELEMENTS_MAX, ByteStr, Float64, Reader, Records, TAGGED_FIELDS_MAX, Uuid, Wire, Writer,
 };

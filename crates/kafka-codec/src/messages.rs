@@ -1,5 +1,6 @@
 //! The messages, one file per API, in the words and the field order of Apache Kafka's schemas.
 
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
 pub(crate) mod api_versions;
@@ -8,6 +9,7 @@ mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -34,6 +36,7 @@ mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 
+pub use self::alter_client_quotas::*;
 pub use self::alter_configs::*;
 pub use self::alter_partition_reassignments::*;
 pub use self::api_versions::*;
@@ -42,6 +45,7 @@ pub use self::create_topics::*;
 pub use self::delete_groups::*;
 pub use self::delete_records::*;
 pub use self::delete_topics::*;
+pub use self::describe_client_quotas::*;
 pub use self::describe_cluster::*;
 pub use self::describe_configs::*;
 pub use self::describe_groups::*;

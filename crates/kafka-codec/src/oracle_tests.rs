@@ -62,7 +62,9 @@ fn leaves(message: &impl Debug) -> Vec<(String, String)> {
     let mut rest = text.as_str();
     while let Some((before, after)) = rest.split_once(": ") {
         rest = after;
+        // One side has an underscore where a name is a keyword.
         let name = before.rsplit([' ', '{', '(', '[']).next().unwrap();
+        let name = name.trim_start_matches('_');
         let mut value = after;
         while let Some((wrapper, inner)) = value.split_once('(')
             && wrapper.chars().all(char::is_alphanumeric)
@@ -145,6 +147,7 @@ macro_rules! agrees {
 }
 
 agrees! {
+    alter_client_quotas: AlterClientQuotasRequest AlterClientQuotasResponse,
     alter_configs: AlterConfigsRequest AlterConfigsResponse,
     alter_partition_reassignments: AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse,
     api_versions: ApiVersionsRequest ApiVersionsResponse,
@@ -153,6 +156,7 @@ agrees! {
     delete_groups: DeleteGroupsRequest DeleteGroupsResponse,
     delete_records: DeleteRecordsRequest DeleteRecordsResponse,
     delete_topics: DeleteTopicsRequest DeleteTopicsResponse,
+    describe_client_quotas: DescribeClientQuotasRequest DescribeClientQuotasResponse,
     describe_cluster: DescribeClusterRequest DescribeClusterResponse,
     describe_configs: DescribeConfigsRequest DescribeConfigsResponse,
     describe_groups: DescribeGroupsRequest DescribeGroupsResponse,

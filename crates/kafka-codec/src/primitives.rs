@@ -11,6 +11,7 @@
 //! Integers are big-endian. Source: KIP-482 and the protocol guide of Apache Kafka, "Protocol Primitive Types".
 
 mod byte_str;
+mod float64;
 mod reader;
 mod records;
 mod uuid;
@@ -18,6 +19,7 @@ mod wire;
 mod writer;
 
 pub use self::byte_str::ByteStr;
+pub use self::float64::Float64;
 pub use self::reader::{ARRAY_ELEMENTS_MAX, Reader, TAGGED_FIELDS_MAX};
 pub use self::records::Records;
 pub use self::uuid::Uuid;

@@ -69,6 +69,7 @@ proptest! {
 
     #[test]
     fn prefixes_are_refused_and_changed_bytes_do_no_harm(seed: u64) {
+        attack_all_versions::<AlterClientQuotasRequest>(seed);
         attack_all_versions::<AlterConfigsRequest>(seed);
         attack_all_versions::<AlterPartitionReassignmentsRequest>(seed);
         attack_all_versions::<ApiVersionsRequest>(seed);
@@ -77,6 +78,7 @@ proptest! {
         attack_all_versions::<DeleteGroupsRequest>(seed);
         attack_all_versions::<DeleteRecordsRequest>(seed);
         attack_all_versions::<DeleteTopicsRequest>(seed);
+        attack_all_versions::<DescribeClientQuotasRequest>(seed);
         attack_all_versions::<DescribeClusterRequest>(seed);
         attack_all_versions::<DescribeConfigsRequest>(seed);
         attack_all_versions::<DescribeGroupsRequest>(seed);

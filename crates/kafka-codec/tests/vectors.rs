@@ -117,6 +117,8 @@ fn answers_of_kafka_s_schemas_are_read_and_written_again_byte_for_byte() {
             ApiKey::DescribeProducers => check::<DescribeProducersRequest>(vector),
             ApiKey::OffsetForLeaderEpoch => check::<OffsetForLeaderEpochRequest>(vector),
             ApiKey::ElectLeaders => check::<ElectLeadersRequest>(vector),
+            ApiKey::DescribeClientQuotas => check::<DescribeClientQuotasRequest>(vector),
+            ApiKey::AlterClientQuotas => check::<AlterClientQuotasRequest>(vector),
             ApiKey::AlterPartitionReassignments => check::<AlterPartitionReassignmentsRequest>(vector),
             ApiKey::ListPartitionReassignments => check::<ListPartitionReassignmentsRequest>(vector),
             ApiKey::InitProducerId => check::<InitProducerIdRequest>(vector),
@@ -275,6 +277,38 @@ fn fetch_answer_carries_the_batch_that_was_produced() {
         _ => None,
     });
     assert_eq!(partition.records, Some(Records::from(produced)));
+}
+
+#[test]
+fn quotas_of_both_versions() {
+    for version in [0, 1] {
+        let request = find("kafka-python", version, |request| match request {
+            Request::AlterClientQuotas(request) => Some(request),
+            _ => None,
+        });
+        let [entry] = &request.entries[..] else {
+            panic!("{:?}", request.entries)
+        };
+        assert_eq!(
+            (entry.entity[0].entity_type.as_str(), &entry.entity[0].entity_name),
+            ("ip", &None)
+        );
+        assert_eq!((entry.ops[0].value.get(), entry.ops[0].remove), (1024.0, false));
+        assert!(entry.ops[1].remove && request.validate_only);
+        let answers = vectors(include_str!("vectors/responses.txt"));
+        let answer = answers
+            .iter()
+            .find(|a| (a.api_key, a.api_version) == (ApiKey::DescribeClientQuotas, version));
+        let (_, response) =
+            decode_response::<DescribeClientQuotasRequest>(version, &answer.unwrap().frame).unwrap();
+        let values = &response.entries.unwrap()[0].values;
+        let limits = values.iter().map(|value| (value.key.as_str(), value.value.get()));
+        let limits: Vec<_> = limits.collect();
+        assert_eq!(
+            limits,
+            [("producer_byte_rate", 1024.0), ("request_percentage", 12.5)]
+        );
+    }
 }
 
 #[test]

@@ -13,12 +13,16 @@
 //! [`OUTPUT_BYTES_MAX`] and one reply more. Beyond either it stops reading, and the client's socket fills. A client that
 //! then moves nothing for a while is cut off, and while others wait for the memory that its replies hold, soon.
 //!
+//! A client that is over a quota is answered at once and told for how long to wait. For so long nothing more of its requests is
+//! dispatched ([`muting`]), so it cannot use more by not waiting, and takes no memory meanwhile.
+//!
 //! What was appended stays in the engine until it is durable, even if its client has gone or was told that it took longer
 //! than it wanted to wait. So does the connection, without its socket, for as long as that takes: its memory is counted, and
 //! its place taken.
 
 mod account;
 mod input;
+mod muting;
 mod output;
 mod replies;
 mod stall;
@@ -34,6 +38,7 @@ use firth_kafka_codec::{
 
 use self::account::Account;
 use self::input::Input;
+use self::muting::Muting;
 use self::output::Output;
 pub(crate) use self::replies::{Parked, Reply, Running, Timeout};
 use self::replies::{Released, Replies};
@@ -84,6 +89,7 @@ struct Connection<S> {
     /// Replies are written here and split off.
     encoded: BytesMut,
     stall: Stall,
+    muting: Muting,
     /// Set when nothing more is read: what is dispatched is answered, then the connection ends for this reason.
     ending: Option<Closed>,
 }
@@ -118,6 +124,7 @@ impl<S: Stream> Connection<S> {
             replies: Replies::default(),
             output: Output::default(),
             encoded: BytesMut::new(),
+            muting: Muting::default(),
             ending: None,
         }
     }
@@ -165,6 +172,7 @@ impl<S: Stream> Connection<S> {
     fn poll_all(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
         let mut turn = TURN_BYTES;
         loop {
+            self.muting.poll(cx);
             let released = self.release(cx)?;
             let written = self.write(cx, turn)?;
             turn = turn.saturating_sub(written);
@@ -197,6 +205,7 @@ impl<S: Stream> Connection<S> {
             if timed_out {
                 self.client.server.metrics.api(ApiKey::Produce).error();
             }
+            self.muting.begin(reply.wait);
             self.output.push(reply.chain, reply.held);
             released = true;
         }
@@ -252,6 +261,7 @@ impl<S: Stream> Connection<S> {
 
     fn may_dispatch(&self) -> bool {
         !matches!(self.ending, Some(Closed::Stopping))
+            && !self.muting.is_on()
             && self.output.bytes() <= OUTPUT_BYTES_MAX
             && match (&self.deferred, self.replies.running()) {
                 (_, Some(_)) => false,
@@ -306,8 +316,11 @@ impl<S: Stream> Connection<S> {
         if self.encoded.capacity() < ENCODED_BYTES_MIN {
             self.encoded = BytesMut::with_capacity(ENCODED_BYTES);
         }
-        match handlers::start(&self.client, header, request, &mut self.encoded)? {
-            Started::Parked(parked) => self.replies.park(bytes, parked),
+        match handlers::start(&self.client, header, request, bytes, &mut self.encoded)? {
+            Started::Parked(parked) => {
+                self.muting.begin(parked.wait);
+                self.replies.park(bytes, parked);
+            }
             Started::Running(running) => self.replies.run(bytes, api_key, running),
         }
         Ok(())
@@ -388,6 +401,8 @@ fn decode(frame: &Bytes, bytes: usize) -> Result<Incoming, Closed> {
     }
 }
 
+#[cfg(test)]
+mod muting_tests;
 #[cfg(test)]
 mod reader_tests;
 #[cfg(test)]

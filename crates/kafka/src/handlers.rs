@@ -1,6 +1,7 @@
 //! One file per API, named as the protocol names it. A handler turns a request into a response; what is written, when
 //! and in which order is the connection's business.
 
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
@@ -9,6 +10,7 @@ mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -34,11 +36,13 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
+mod throttle;
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use firth_broker::{Commit, DefineError, Topic, validate_topic_name};
@@ -72,20 +76,35 @@ trait Answer: ResponseMessage {
     fn has_error(&self) -> bool;
 }
 
-/// Begins to work on a request. The reply to Produce is written to `buffer` at once.
+/// Begins to work on a request of so many bytes. The reply to Produce is written to `buffer` at once.
 pub(crate) fn start(
     client: &Client,
     header: RequestHeader,
     request: Request,
+    bytes: usize,
+    buffer: &mut BytesMut,
+) -> Result<Started, Closed> {
+    match throttle::Work::of(client, &header) {
+        Some(work) => work.measure(|| dispatch(client, header, request, bytes, buffer)),
+        None => dispatch(client, header, request, bytes, buffer),
+    }
+}
+
+fn dispatch(
+    client: &Client,
+    header: RequestHeader,
+    request: Request,
+    bytes: usize,
     buffer: &mut BytesMut,
 ) -> Result<Started, Closed> {
     let of = client.clone();
     let version = header.api_version;
     // So that each API is a line.
     macro_rules! answer {
-        ($response:expr) => {
-            run(client, header, $response)
-        };
+        ($response:expr) => {{
+            let response = $response;
+            run(client, header, response)
+        }};
     }
     macro_rules! durably {
         ($response:expr) => {{
@@ -95,24 +114,26 @@ pub(crate) fn start(
     }
     let running = match request {
         Request::Produce(request) => {
-            return produce::handle(client, &header, request, buffer).map(Started::Parked);
+            return produce::handle(client, &header, request, bytes, buffer).map(Started::Parked);
         }
         Request::Fetch(request) => fetch::run(of, header, request),
         Request::ListOffsets(request) => answer!(list_offsets::handle(of, version, request)),
         Request::Metadata(request) => answer!(metadata::handle(of, version, request)),
         Request::FindCoordinator(request) => answer!(find_coordinator::handle(of, version, request)),
         Request::ApiVersions(request) => answer!(async move { api_versions::handle(version, &request) }),
-        Request::CreateTopics(request) => answer!(create_topics::handle(of, request)),
-        Request::DeleteTopics(request) => answer!(delete_topics::handle(of, version, request)),
+        Request::CreateTopics(request) => answer!(create_topics::handle(of, header.clone(), request)),
+        Request::DeleteTopics(request) => answer!(delete_topics::handle(of, header.clone(), request)),
         Request::DeleteRecords(request) => answer!(delete_records::handle(of, request)),
         Request::InitProducerId(request) => answer!(init_producer_id::handle(of, request)),
-        Request::CreatePartitions(request) => answer!(create_partitions::handle(of, request)),
+        Request::CreatePartitions(request) => answer!(create_partitions::handle(of, header.clone(), request)),
         Request::DescribeConfigs(request) => answer!(describe_configs::handle(of, request)),
         Request::AlterConfigs(request) => answer!(alter_configs::handle(of, request)),
         Request::IncrementalAlterConfigs(request) => answer!(incremental_alter_configs::handle(of, request)),
         Request::ListConfigResources(request) => {
             answer!(list_config_resources::handle(of, version, request))
         }
+        Request::DescribeClientQuotas(request) => answer!(describe_client_quotas::handle(of, request)),
+        Request::AlterClientQuotas(request) => answer!(alter_client_quotas::handle(of, request)),
         Request::DescribeCluster(request) => answer!(describe_cluster::handle(of, request)),
         Request::DescribeTopicPartitions(request) => answer!(describe_topic_partitions::handle(of, request)),
         Request::DescribeLogDirs(request) => answer!(describe_log_dirs::handle(of, request)),
@@ -159,7 +180,7 @@ fn run_durable<R: Answer + Send>(
         for commit in commits {
             commit.await.map_err(Closed::NotDurable)?;
         }
-        reply(&client, &header, &response)
+        reply(&client, &header, response)
     })
 }
 
@@ -169,10 +190,21 @@ fn run<R: Answer>(
     response: impl Future<Output = R> + Send + 'static,
 ) -> Running {
     let client = client.clone();
-    Box::pin(async move { reply(&client, &header, &response.await) })
+    Box::pin(async move { reply(&client, &header, response.await) })
 }
 
-fn reply<R: Answer>(client: &Client, header: &RequestHeader, response: &R) -> Result<Reply, Closed> {
+fn reply<R: Answer>(client: &Client, header: &RequestHeader, mut response: R) -> Result<Reply, Closed> {
+    let wait = throttle::of_answer(client, header, &mut response);
+    throttled(client, header, &response, wait)
+}
+
+/// The reply to a client that is to wait before its next request.
+fn throttled<R: Answer>(
+    client: &Client,
+    header: &RequestHeader,
+    response: &R,
+    wait: Duration,
+) -> Result<Reply, Closed> {
     if response.has_error() {
         client.server.metrics.api(R::API_KEY).error();
     }
@@ -185,7 +217,11 @@ fn reply<R: Answer>(client: &Client, header: &RequestHeader, response: &R) -> Re
                 error,
             }
         })?;
-    Ok(Reply { chain, held: None })
+    Ok(Reply {
+        chain,
+        held: None,
+        wait,
+    })
 }
 
 /// Writes a response that has no records in it, and so is in one piece.

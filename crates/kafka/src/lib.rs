@@ -11,7 +11,7 @@
 //! - A group is a state machine that knows no clock, lock or task ([`groups`]). What a member is told of it rests on
 //!   nothing that a crash takes back.
 //!
-//! Absent: transactions, authentication, authorization, quotas, and TLS.
+//! Absent: transactions, authentication, authorization, and TLS.
 //!
 //! The paths of the two main requests, file by file:
 //!

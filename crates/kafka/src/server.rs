@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use firth_broker::Broker;
+use firth_broker::{Broker, QuotaKey, QuotaSubject};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -21,6 +21,10 @@ use crate::reply_memory::ReplyMemory;
 /// How long the listener waits for a file descriptor that another part of the process may free.
 const ACCEPT_RETRY_MS: u64 = 1000;
 
+/// Connections over the quota of their address that are kept open, unread, for as long as they are to wait. Beyond, they are
+/// closed at once.
+const THROTTLED_CONNECTIONS_MAX: usize = 1000;
+
 /// The Kafka side of a broker. Clones share it, so it can serve several listeners.
 #[derive(Clone)]
 pub struct Server {
@@ -36,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) reply_memory: ReplyMemory,
     slots: Arc<Semaphore>,
+    throttled_slots: Arc<Semaphore>,
     /// Becomes true when the broker stops: who waits for records is answered with what there is.
     draining: watch::Sender<bool>,
     /// The second of the monotonic clock in which a client's failure was last logged.
@@ -79,6 +84,7 @@ impl Server {
             metrics,
             reply_memory: ReplyMemory::new(broker.memory()),
             slots: Arc::new(Semaphore::new(connections_max)),
+            throttled_slots: Arc::new(Semaphore::new(THROTTLED_CONNECTIONS_MAX)),
             draining: watch::Sender::new(false),
             warned_s: AtomicU64::new(u64::MAX),
             broker,
@@ -110,9 +116,10 @@ impl Server {
                 () = &mut stopped => break,
                 Some(ended) = connections.join_next() => reap(ended),
                 (slot, accepted) = accept(&listener, &self.shared.slots) => match accepted {
-                    Ok((stream, peer)) => {
-                        self.spawn(&mut connections, stream, peer, slot, stopping.clone());
-                    }
+                    Ok((stream, peer)) => match self.throttle(peer) {
+                        Duration::ZERO => self.spawn(&mut connections, stream, peer, slot, stopping.clone()),
+                        wait => self.refuse(&mut connections, stream, wait, stopping.clone()),
+                    },
                     Err(error) => {
                         self.shared.metrics.accept_failed();
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -130,6 +137,43 @@ impl Server {
         }
         drop(listener);
         self.drain(connections).await;
+    }
+
+    /// For how long a client is to wait before it connects.
+    fn throttle(&self, peer: SocketAddr) -> Duration {
+        let (quotas, key) = (self.shared.broker.quotas(), QuotaKey::ConnectionCreationRate);
+        if !quotas.has(key) {
+            return Duration::ZERO;
+        }
+        let subject = QuotaSubject::Ip(peer.ip().to_canonical());
+        let now = self.shared.broker.clock().monotonic();
+        let wait = quotas.record(key, subject, 1.0, now);
+        if !wait.is_zero() {
+            // It is not accepted, so it does not count.
+            quotas.add(key, subject, -1.0, now);
+            quotas.throttled(key, wait);
+            tracing::debug!(%peer, ?wait, "over the connection quota of its address");
+        }
+        wait
+    }
+
+    /// Closes a connection when its client was to wait for long enough: closed at once, it would be tried again at once.
+    fn refuse(
+        &self,
+        connections: &mut JoinSet<()>,
+        stream: TcpStream,
+        wait: Duration,
+        stopping: watch::Receiver<bool>,
+    ) {
+        if let Ok(slot) = self.shared.throttled_slots.clone().try_acquire_owned() {
+            connections.spawn(async move {
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    () = stopped(stopping) => {}
+                }
+                drop((stream, slot));
+            });
+        }
     }
 
     fn spawn(

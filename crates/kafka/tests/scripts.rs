@@ -11,7 +11,7 @@
 //!
 //! Each block of requests is followed by what is answered; `UPDATE=1 cargo test` writes that into the files. A request
 //! is sent by client `a` unless it names another. `b> fetch ...` sends and goes on, `b<` prints the answer to it,
-//! and `b?` says whether that is here. `pass MS` lets time pass. `restart` and `damage TEXT` open the broker anew from what is on the disk.
+//! and `b?` says whether that is here. `client=ID` names the client from then on. `pass MS` lets time pass. `restart` and `damage TEXT` open the broker anew from what is on the disk.
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
 mod script;

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::{ByteStr, Uuid};
+use super::{ByteStr, Float64, Uuid};
 use crate::error::Error;
 
 /// Elements of all arrays of one message together, as Apache Kafka bounds each array.
@@ -88,6 +88,10 @@ impl<'a> Reader<'a> {
 
     pub fn i64(&mut self) -> Result<i64, Error> {
         self.chunk().map(i64::from_be_bytes)
+    }
+
+    pub fn float64(&mut self) -> Result<Float64, Error> {
+        self.chunk().map(f64::from_be_bytes).map(Float64::from)
     }
 
     pub fn uuid(&mut self) -> Result<Uuid, Error> {

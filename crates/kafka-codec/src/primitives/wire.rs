@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use smallvec::{Array, SmallVec};
 
-use super::{ByteStr, Reader, Records, Uuid, Writer};
+use super::{ByteStr, Float64, Reader, Records, Uuid, Writer};
 use crate::error::Error;
 
 /// A type that has a place in a message.
@@ -40,6 +40,18 @@ macro_rules! fixed_size {
 }
 
 fixed_size!(bool, i8, i16, i32, i64);
+
+impl Wire for Float64 {
+    const BYTES_MIN: usize = size_of::<f64>();
+
+    fn decode(reader: &mut Reader<'_>, _version: i16) -> Result<Float64, Error> {
+        reader.float64()
+    }
+
+    fn encode(&self, writer: &mut Writer<'_>, _version: i16) {
+        writer.float64(*self);
+    }
+}
 
 impl Wire for Uuid {
     const BYTES_MIN: usize = 16;

@@ -1,7 +1,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 
-use super::Uuid;
+use super::{Float64, Uuid};
 use crate::chain::Chain;
 use crate::error::Error;
 
@@ -104,6 +104,10 @@ impl<'b> Writer<'b> {
 
     pub fn i64(&mut self, value: i64) {
         self.buf.put_i64(value);
+    }
+
+    pub fn float64(&mut self, value: Float64) {
+        self.buf.put_f64(value.get());
     }
 
     pub fn uuid(&mut self, value: &Uuid) {

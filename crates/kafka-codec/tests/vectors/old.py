@@ -1,5 +1,5 @@
 """Adds to the vectors what no client at hand sends any more, or none yet: versions that Apache Kafka 4 dropped, as kafka-python's
-older code encodes them, and those with topic ids, as its schemas do, which are Apache Kafka's.
+older code encodes them, and those with topic ids and quotas, as its schemas do, which are Apache Kafka's.
 
     /tmp/v/bin/python old.py DIRECTORY          (the environment of capture.py)
 """
@@ -9,6 +9,8 @@ import struct
 import sys
 import uuid
 
+from kafka.protocol.admin import AlterClientQuotasRequest, AlterClientQuotasResponse
+from kafka.protocol.admin import DescribeClientQuotasRequest, DescribeClientQuotasResponse
 from kafka.protocol.consumer import OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse
 from kafka.protocol.old.admin import CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest
 from kafka.protocol.old.admin import DescribeConfigsResponse
@@ -86,12 +88,52 @@ def new():
     )
     fetched = OffsetFetchResponse[10](groups=[group(group_id="group", topics=found, error_code=0)])
     requests, answers = [(8, 10, commit), (9, 10, fetch)], [(8, 10, committed), (9, 10, fetched)]
+    for version in (0, 1):
+        asked, told = quotas(version)
+        requests += asked
+        answers += told
     for _, _, message in requests:
         message.with_header(correlation_id=9, client_id="py")
     for _, _, message in answers:
         message.with_header(correlation_id=9)
     whole = lambda listed: [(key, version, bytes(message.encode(header=True))) for key, version, message in listed]
     return whole(requests), whole(answers)
+
+
+def quotas(version):
+    part = DescribeClientQuotasRequest.ComponentData
+    describe = DescribeClientQuotasRequest[version](
+        components=[
+            part(entity_type="user", match_type=0, match="alice"),
+            part(entity_type="client-id", match_type=1, match=None),
+        ],
+        strict=True,
+    )
+    entry = DescribeClientQuotasResponse.EntryData
+    named = [
+        entry.EntityData(entity_type="user", entity_name="alice"),
+        entry.EntityData(entity_type="client-id", entity_name=None),
+    ]
+    limits = [
+        entry.ValueData(key="producer_byte_rate", value=1024.0),
+        entry.ValueData(key="request_percentage", value=12.5),
+    ]
+    described = DescribeClientQuotasResponse[version](
+        throttle_time_ms=7, error_code=0, error_message=None, entries=[entry(entity=named, values=limits)]
+    )
+    entry = AlterClientQuotasRequest.EntryData
+    ops = [
+        entry.OpData(key="producer_byte_rate", value=1024.0, remove=False),
+        entry.OpData(key="consumer_byte_rate", value=0.0, remove=True),
+    ]
+    named = [entry.EntityData(entity_type="ip", entity_name=None)]
+    alter = AlterClientQuotasRequest[version](entries=[entry(entity=named, ops=ops)], validate_only=True)
+    entry = AlterClientQuotasResponse.EntryData
+    named = [entry.EntityData(entity_type="ip", entity_name=None)]
+    altered = AlterClientQuotasResponse[version](
+        entries=[entry(error_code=42, error_message="Invalid configuration key producer_byte_rate", entity=named)]
+    )
+    return [(48, version, describe), (49, version, alter)], [(48, version, described), (49, version, altered)]
 
 
 def main(directory):

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use firth_kafka_codec::{ApiKey, Chain};
 use firth_log::Commit;
 use smallvec::SmallVec;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
 use crate::closed::Closed;
 use crate::handlers;
@@ -27,6 +27,8 @@ pub(crate) struct Reply {
     pub(crate) chain: Chain,
     /// Memory that the chain needs until it is written.
     pub(crate) held: Option<Held>,
+    /// For how long the client is to send nothing more.
+    pub(crate) wait: Duration,
 }
 
 /// A request being worked on.
@@ -48,6 +50,8 @@ pub(crate) struct Parked {
     pub(crate) reply: Bytes,
     /// None if it waits for as long as it takes.
     pub(crate) timeout: Option<Timeout>,
+    /// For how long the client is to send nothing more.
+    pub(crate) wait: Duration,
 }
 
 /// How long a client wants to wait until what it sent is durable.
@@ -65,6 +69,7 @@ impl Parked {
             commits: SmallVec::new(),
             reply,
             timeout: None,
+            wait: Duration::ZERO,
         }
     }
 
@@ -174,7 +179,11 @@ impl Replies {
                 }
             },
         };
-        Poll::Ready(Ok(self.release(Reply { chain, held: None })))
+        let reply = Reply {
+            chain,
+            ..Reply::default()
+        };
+        Poll::Ready(Ok(self.release(reply)))
     }
 
     /// What was answered with a timeout is durable now.
@@ -212,9 +221,12 @@ impl Replies {
     fn answer_late(&mut self, reply: Bytes) -> Released {
         let pending = self.pop();
         self.late.extend(pending);
-        let chain = Chain::from(reply);
+        let reply = Reply {
+            chain: Chain::from(reply),
+            ..Reply::default()
+        };
         Released {
-            reply: Reply { chain, held: None },
+            reply,
             bytes: 0,
             timed_out: true,
         }

@@ -217,6 +217,16 @@ impl Partitions {
         }
     }
 
+    /// Has what was to be told of these partitions told again: the client does not get that answer.
+    pub(crate) fn take_back(&mut self, places: &[Place]) {
+        for place in places {
+            if let Some(slot) = self.slots.get_mut(*place) {
+                slot.told = (-1, -1);
+            }
+            self.give_turn(*place);
+        }
+    }
+
     /// The partition that waits longest.
     pub(crate) fn next_turn(&mut self) -> Option<Place> {
         while let Some(place) = self.turns.pop_front() {

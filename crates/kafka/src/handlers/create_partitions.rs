@@ -3,14 +3,23 @@ use std::sync::Arc;
 use firth_broker::{DefineError, Topic};
 use firth_kafka_codec::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
-    ErrorCode,
+    ErrorCode, RequestHeader,
 };
 
+use super::throttle::Mutations;
 use super::{Answer, PARTITIONS_PER_REQUEST_MAX, REPEATED, Refused, message, once, refused};
 use crate::error;
 use crate::server::Client;
 
-pub(super) async fn handle(client: Client, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+/// The first version whose clients know the error of an exceeded quota (KIP-599).
+const STRICT_QUOTA_MIN: i16 = 3;
+
+pub(super) async fn handle(
+    client: Client,
+    header: RequestHeader,
+    request: CreatePartitionsRequest,
+) -> CreatePartitionsResponse {
+    let mut mutations = Mutations::new(&client, &header, STRICT_QUOTA_MIN);
     let mut left = PARTITIONS_PER_REQUEST_MAX;
     let (mut asked, mut wanted) = (Vec::new(), Vec::new());
     for (topic, is_repeated) in once(request.topics, |topic| topic.name.clone()) {
@@ -18,7 +27,12 @@ pub(super) async fn handle(client: Client, request: CreatePartitionsRequest) -> 
             true => Err(refused(ErrorCode::InvalidRequest, &REPEATED)),
             false => check(&client, &topic, &mut left),
         };
-        let found = found.map(|found| wanted.push((found.id, i64::from(topic.count))));
+        let found = found.and_then(|found| {
+            let added = added(&found, &topic);
+            mutations.take(added)?;
+            wanted.push((found.id, i64::from(topic.count)));
+            Ok(added)
+        });
         asked.push((topic.name, found));
     }
     let broker = &client.server.broker;
@@ -27,9 +41,12 @@ pub(super) async fn handle(client: Client, request: CreatePartitionsRequest) -> 
         .await
         .into_iter();
     let results = asked.into_iter().map(|(name, found)| {
-        let done = found.and_then(|()| match created.next() {
+        let done = found.and_then(|added| match created.next() {
             Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => Err((error::of_define(&error), message(&error))),
+            Some(Err(error)) => {
+                mutations.give_back(added);
+                Err((error::of_define(&error), message(&error)))
+            }
             None => Err((ErrorCode::UnknownServerError, None)),
         });
         let (error_code, error_message) = done.err().unwrap_or((ErrorCode::None, None));
@@ -41,8 +58,14 @@ pub(super) async fn handle(client: Client, request: CreatePartitionsRequest) -> 
     });
     CreatePartitionsResponse {
         results: results.collect(),
-        ..Default::default()
+        throttle_time_ms: mutations.throttle_time_ms(),
     }
+}
+
+/// Partitions that the topic has not yet.
+fn added(topic: &Topic, asked: &CreatePartitionsTopic) -> usize {
+    let exist = topic.partition_indexes().end;
+    usize::try_from(asked.count.saturating_sub(exist)).unwrap_or(0)
 }
 
 fn check(client: &Client, asked: &CreatePartitionsTopic, left: &mut usize) -> Result<Arc<Topic>, Refused> {
@@ -50,8 +73,7 @@ fn check(client: &Client, asked: &CreatePartitionsTopic, left: &mut usize) -> Re
         let error = DefineError::UnknownTopic;
         (error::of_define(&error), message(&error))
     })?;
-    let exist = topic.partition_indexes().end;
-    let added = usize::try_from(asked.count.saturating_sub(exist)).unwrap_or(0);
+    let added = added(&topic, asked);
     *left = left.checked_sub(added).ok_or_else(|| {
         let reason = format!("a request may ask for {PARTITIONS_PER_REQUEST_MAX} more partitions together");
         refused(ErrorCode::PolicyViolation, &reason)

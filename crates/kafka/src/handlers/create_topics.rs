@@ -1,9 +1,10 @@
 use firth_broker::{Created, NewTopic};
 use firth_kafka_codec::{
     ByteStr, CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfigs, CreatableTopicResult,
-    CreateTopicsRequest, CreateTopicsResponse, ErrorCode, SOURCE_DEFAULT, SOURCE_TOPIC, Uuid,
+    CreateTopicsRequest, CreateTopicsResponse, ErrorCode, RequestHeader, SOURCE_DEFAULT, SOURCE_TOPIC, Uuid,
 };
 
+use super::throttle::Mutations;
 use super::{Answer, PARTITIONS_PER_REQUEST_MAX, REPEATED, Refused, message, once};
 use crate::error;
 use crate::server::Client;
@@ -13,7 +14,15 @@ const DEFAULT: i16 = -1;
 /// One broker that flushes has one copy of everything, whatever was asked for.
 const REPLICATION_FACTOR: i16 = 1;
 
-pub(super) async fn handle(client: Client, request: CreateTopicsRequest) -> CreateTopicsResponse {
+/// The first version whose clients know the error of an exceeded quota (KIP-599).
+const STRICT_QUOTA_MIN: i16 = 6;
+
+pub(super) async fn handle(
+    client: Client,
+    header: RequestHeader,
+    request: CreateTopicsRequest,
+) -> CreateTopicsResponse {
+    let mut mutations = Mutations::new(&client, &header, STRICT_QUOTA_MIN);
     let validate_only = request.validate_only;
     let total = partition_count(&client, &request.topics);
     let mut new = Vec::new();
@@ -24,22 +33,29 @@ pub(super) async fn handle(client: Client, request: CreateTopicsRequest) -> Crea
         } else if total > PARTITIONS_PER_REQUEST_MAX {
             Some((ErrorCode::PolicyViolation, too_many(total)))
         } else {
-            new_topic(&client, &topic).map(|topic| new.push(topic)).err()
+            let topic = new_topic(&client, &topic)
+                .and_then(|topic| mutations.take(size(&client, &topic)).map(|()| topic));
+            topic.map(|topic| new.push(topic)).err()
         };
         asked.push((topic, refused));
     }
+    let sizes: Vec<usize> = new.iter().map(|topic| size(&client, topic)).collect();
     let mut created = client
         .server
         .broker
         .create_topics(new, validate_only)
         .await
-        .into_iter();
+        .into_iter()
+        .zip(sizes);
     let topics = asked.into_iter().map(|(topic, refused)| {
         let created = match refused {
             Some(refused) => Err(refused),
             None => match created.next() {
-                Some(Ok(created)) => Ok(created),
-                Some(Err(error)) => Err((error::of_define(&error), message(&error))),
+                Some((Ok(created), _)) => Ok(created),
+                Some((Err(error), size)) => {
+                    mutations.give_back(size);
+                    Err((error::of_define(&error), message(&error)))
+                }
                 None => Err((ErrorCode::UnknownServerError, None)),
             },
         };
@@ -47,8 +63,14 @@ pub(super) async fn handle(client: Client, request: CreateTopicsRequest) -> Crea
     });
     CreateTopicsResponse {
         topics: topics.collect(),
-        ..Default::default()
+        throttle_time_ms: mutations.throttle_time_ms(),
     }
+}
+
+/// Partitions that a topic would have.
+fn size(client: &Client, new: &NewTopic) -> usize {
+    let default = client.server.broker.config().num_partitions;
+    usize::try_from(new.partitions.unwrap_or(default.into())).unwrap_or(0)
 }
 
 fn answer(

@@ -3,22 +3,26 @@ use std::sync::Arc;
 use firth_broker::{Topic, TopicId};
 use firth_kafka_codec::{
     ByteStr, DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse, ErrorCode,
-    Uuid,
+    RequestHeader, Uuid,
 };
 
-use super::{Answer, REPEATED, message, once};
+use super::throttle::Mutations;
+use super::{Answer, REPEATED, Refused, once, refused};
 use crate::error;
 use crate::server::Client;
 
 /// Topics are listed as names up to this version, and may be named by id after it (KIP-516).
 const NAMES_MAX: i16 = 5;
+/// The first version whose clients know the error of an exceeded quota (KIP-599).
+const STRICT_QUOTA_MIN: i16 = 5;
 
 pub(super) async fn handle(
     client: Client,
-    version: i16,
+    header: RequestHeader,
     request: DeleteTopicsRequest,
 ) -> DeleteTopicsResponse {
-    let asked = if version <= NAMES_MAX {
+    let mut mutations = Mutations::new(&client, &header, STRICT_QUOTA_MIN);
+    let asked = if header.api_version <= NAMES_MAX {
         let by_name = |name| DeleteTopicState {
             name: Some(name),
             ..Default::default()
@@ -34,8 +38,9 @@ pub(super) async fn handle(
     let asked: Vec<_> = once(asked, key)
         .into_iter()
         .map(|((asked, found), is_repeated)| match found {
-            _ if is_repeated => (asked, Err((ErrorCode::InvalidRequest, REPEATED))),
-            found => (asked, found),
+            _ if is_repeated => (asked, Err(refused(ErrorCode::InvalidRequest, &REPEATED))),
+            Ok(topic) => (asked, mutations.take(topic.partitions.len()).map(|()| topic)),
+            Err(refused) => (asked, Err(refused)),
         })
         .collect();
     let found = asked.iter().filter_map(|(_, found)| found.as_ref().ok());
@@ -46,27 +51,30 @@ pub(super) async fn handle(
     let mut deleted = deleted.into_iter();
     let responses = asked.into_iter().map(|(asked, found)| {
         let deleted = match found {
-            Err((error_code, reason)) => Err((error_code, reason.to_owned())),
-            Ok(_) => match deleted.next() {
+            Err(refused) => Err(refused),
+            Ok(topic) => match deleted.next() {
                 Some(Ok(topic)) => Ok(topic),
-                Some(Err(error)) => Err((error::of_define(&error), error.to_string())),
-                None => Err((ErrorCode::UnknownServerError, String::new())),
+                Some(Err(error)) => {
+                    mutations.give_back(topic.partitions.len());
+                    Err(refused(error::of_define(&error), &error))
+                }
+                None => Err((ErrorCode::UnknownServerError, None)),
             },
         };
         result(asked, deleted)
     });
     DeleteTopicsResponse {
         responses: responses.collect(),
-        ..Default::default()
+        throttle_time_ms: mutations.throttle_time_ms(),
     }
 }
 
 /// A topic, or why none was found.
-type Found = Result<Arc<Topic>, (ErrorCode, &'static str)>;
+type Found = Result<Arc<Topic>, Refused>;
 
 fn find(client: &Client, asked: &DeleteTopicState) -> Found {
     let broker = &client.server.broker;
-    let unknown = |error_code| (error_code, "this topic does not exist");
+    let unknown = |error_code| refused(error_code, &"this topic does not exist");
     match (&asked.name, asked.topic_id) {
         (Some(name), Uuid::ZERO) => broker
             .topic(name)
@@ -74,9 +82,9 @@ fn find(client: &Client, asked: &DeleteTopicState) -> Found {
         (None, id) if !id.is_zero() => broker
             .topic_by_id(TopicId(id.0))
             .ok_or(unknown(ErrorCode::UnknownTopicId)),
-        _ => Err((
+        _ => Err(refused(
             ErrorCode::InvalidRequest,
-            "a topic is named either by name or by id",
+            &"a topic is named either by name or by id",
         )),
     }
 }
@@ -89,7 +97,7 @@ fn key((asked, found): &(DeleteTopicState, Found)) -> (Option<ByteStr>, Uuid) {
     }
 }
 
-fn result(asked: DeleteTopicState, deleted: Result<Arc<Topic>, (ErrorCode, String)>) -> DeletableTopicResult {
+fn result(asked: DeleteTopicState, deleted: Result<Arc<Topic>, Refused>) -> DeletableTopicResult {
     match deleted {
         Ok(topic) => DeletableTopicResult {
             name: Some(ByteStr::from(&*topic.name)),
@@ -97,11 +105,11 @@ fn result(asked: DeleteTopicState, deleted: Result<Arc<Topic>, (ErrorCode, Strin
             error_code: ErrorCode::None,
             error_message: None,
         },
-        Err((error_code, reason)) => DeletableTopicResult {
+        Err((error_code, error_message)) => DeletableTopicResult {
             name: asked.name,
             topic_id: asked.topic_id,
             error_code,
-            error_message: message(&reason),
+            error_message,
         },
     }
 }

@@ -6,13 +6,15 @@ mod room;
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use firth_kafka_codec::{
     ErrorCode, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData, RequestHeader,
+    encode_response,
 };
 
 use self::poll::{Asked, Poll, Polled};
 use self::room::Room;
-use super::{Answer, BY_ID_MIN, reply};
+use super::{Answer, BY_ID_MIN, throttle, throttled};
 use crate::connection::{Reply, Running};
 use crate::fetch_session::{Partitions, Place, Session, Turn};
 use crate::reply_memory::Held;
@@ -22,8 +24,8 @@ const READ_COMMITTED: i8 = 1;
 
 pub(super) fn run(client: Client, header: RequestHeader, request: FetchRequest) -> Running {
     Box::pin(async move {
-        let (response, held) = handle(&client, header.api_version, request).await;
-        let reply = reply(&client, &header, &response)?;
+        let (response, held, wait) = handle(&client, &header, request).await;
+        let reply = throttled(&client, &header, &response, wait)?;
         Ok(Reply {
             held: Some(held),
             ..reply
@@ -31,11 +33,15 @@ pub(super) fn run(client: Client, header: RequestHeader, request: FetchRequest) 
     })
 }
 
-/// The response, and the memory that its records take.
-async fn handle(client: &Client, version: i16, request: FetchRequest) -> (FetchResponse, Held) {
+/// The response, the memory that its records take, and for how long the client is to wait.
+async fn handle(
+    client: &Client,
+    header: &RequestHeader,
+    request: FetchRequest,
+) -> (FetchResponse, Held, Duration) {
     let server = &client.server;
     let environment = server.broker.environment();
-    let by_id = version >= BY_ID_MIN;
+    let by_id = header.api_version >= BY_ID_MIN;
     let turn = match server
         .fetch_sessions
         .turn(&request, by_id, environment.clock.monotonic())
@@ -46,7 +52,7 @@ async fn handle(client: &Client, version: i16, request: FetchRequest) -> (FetchR
                 error_code,
                 ..Default::default()
             };
-            return (response, server.reply_memory.nothing());
+            return (response, server.reply_memory.nothing(), Duration::ZERO);
         }
     };
     let Turn { partitions, session } = turn;
@@ -60,18 +66,24 @@ async fn handle(client: &Client, version: i16, request: FetchRequest) -> (FetchR
     let bytes_max = usize::try_from(request.max_bytes)
         .unwrap_or(0)
         .min(server.config.fetch_bytes_max)
+        .min(throttle::fetch_bytes_max(client, header))
         .min(server.reply_memory.reply_bytes_max());
     let room = Room::new(server.reply_memory.nothing(), bytes_max);
     let polled = Poll::new(server, room, asked, partitions).run().await;
     let Polled {
-        partitions,
+        mut partitions,
         answers,
-        held,
+        mut held,
         looks,
     } = polled;
     server.metrics.looked(looks);
-    let responses = by_topic(&partitions, answers);
-    let session_id = match session {
+    let (mut response, wait, is_refused) = respond(client, header, &mut partitions, answers);
+    if is_refused {
+        held = server.reply_memory.nothing();
+    }
+    response.session_id = match session {
+        // The client asks for all again.
+        Session::New if is_refused => 0,
         Session::None => 0,
         Session::New => {
             let random = (environment.random)();
@@ -85,14 +97,43 @@ async fn handle(client: &Client, version: i16, request: FetchRequest) -> (FetchR
             id
         }
     };
-    (
-        FetchResponse {
-            session_id,
+    (response, held, wait)
+}
+
+/// The response, for how long the client is to wait, and whether it gets nothing before.
+fn respond(
+    client: &Client,
+    header: &RequestHeader,
+    partitions: &mut Partitions,
+    answers: Vec<(Place, PartitionData)>,
+) -> (FetchResponse, Duration, bool) {
+    if client.server.broker.quotas().is_empty() {
+        let responses = by_topic(partitions, answers);
+        let response = FetchResponse {
             responses,
             ..Default::default()
-        },
-        held,
-    )
+        };
+        return (response, Duration::ZERO, false);
+    }
+    let places: Vec<Place> = answers.iter().map(|(place, _)| *place).collect();
+    let mut response = FetchResponse {
+        responses: by_topic(partitions, answers),
+        ..Default::default()
+    };
+    let (wait, is_refused) = throttle::of_fetch(client, header, || size(header, &response));
+    response.throttle_time_ms = throttle::ms(wait);
+    if is_refused {
+        response.responses = Vec::new();
+        partitions.take_back(&places);
+    }
+    (response, wait, is_refused)
+}
+
+/// Bytes of a response on the wire.
+fn size(header: &RequestHeader, response: &FetchResponse) -> usize {
+    let (version, correlation_id) = (header.api_version, header.correlation_id);
+    let chain = encode_response(&mut BytesMut::new(), version, correlation_id, response);
+    chain.map_or(0, |chain| chain.len())
 }
 
 /// Groups the answers by topic, topics in the order of their first answer.

@@ -11,7 +11,7 @@ use firth_kafka_codec::{
 use smallvec::SmallVec;
 use tokio::time::{Duration, Instant};
 
-use super::{BY_ID_MIN, encode, message};
+use super::{BY_ID_MIN, encode, message, throttle};
 use crate::closed::Closed;
 use crate::connection::{Parked, Timeout};
 use crate::error;
@@ -78,6 +78,7 @@ pub(super) fn handle(
     client: &Client,
     header: &RequestHeader,
     request: ProduceRequest,
+    bytes: usize,
     buffer: &mut BytesMut,
 ) -> Result<Parked, Closed> {
     let (version, acks) = (header.api_version, request.acks);
@@ -98,9 +99,11 @@ pub(super) fn handle(
     if refused.is_some() {
         client.server.metrics.api(ApiKey::Produce).error();
     }
+    let wait = throttle::of_produce(client, header, bytes, acks != ACKS_NONE);
     if acks != ACKS_NONE {
         let response = ProduceResponse {
             responses,
+            throttle_time_ms: throttle::ms(wait),
             ..Default::default()
         };
         let reply = encode(buffer, version, header.correlation_id, &response)?;
@@ -109,6 +112,7 @@ pub(super) fn handle(
             commits,
             reply,
             timeout: deadline.map(|deadline| Timeout { deadline, version }),
+            wait,
         });
     }
     match refused {
@@ -122,6 +126,7 @@ pub(super) fn handle(
             commits,
             reply: Bytes::new(),
             timeout: None,
+            wait,
         }),
     }
 }

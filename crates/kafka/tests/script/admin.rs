@@ -1,7 +1,8 @@
 //! Requests of administrators, and how their answers are printed: those about configurations and partitions here, those about
-//! the cluster in `cluster.rs`.
+//! the cluster in `cluster.rs`, those about quotas in `quotas.rs`.
 
 mod cluster;
+mod quotas;
 
 use bytes::Bytes;
 use firth_kafka_codec::*;
@@ -25,6 +26,7 @@ pub(super) fn encode(words: &Words<'_>, client: &mut TestClient) -> (Sent, Bytes
             };
             one(client, version(1), &request)
         }
+        "limit" | "quotas" => quotas::encode(words, client),
         _ => cluster::encode(words, client),
     }
 }
@@ -178,6 +180,7 @@ pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes) -> Vec<String> 
                 error(response.error_code)
             )]
         }
+        ApiKey::AlterClientQuotas | ApiKey::DescribeClientQuotas => quotas::response(api, version, frame),
         _ => cluster::response(api, version, frame),
     }
 }

@@ -142,6 +142,9 @@ impl Script {
         let words = Words::new(line);
         let (sent, bytes) = {
             let client = &mut self.clients.get_mut(name).unwrap().client;
+            if let Some(id) = words.text("client") {
+                client.client_id = id.to_owned();
+            }
             request::encode(&words, &self.names, client)
         };
         let client = self.clients.get_mut(name).unwrap();
@@ -157,7 +160,9 @@ impl Script {
             return vec!["closed".to_owned()];
         };
         self.names.learn(&self.broker.broker);
-        print::response(api, version, &frame, &mut self.names)
+        let mut lines = print::response(api, version, &frame, &mut self.names);
+        lines.extend(print::throttled(api, version, &frame));
+        lines
     }
 }
 

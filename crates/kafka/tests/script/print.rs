@@ -171,6 +171,19 @@ pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes, names: &mut Nam
     }
 }
 
+/// For how long a client is to wait, where a script may see that.
+pub(super) fn throttled(api: ApiKey, version: i16, frame: &Bytes) -> Option<String> {
+    let throttle_time_ms = match api {
+        ApiKey::Produce => read::<ProduceRequest>(version, frame).throttle_time_ms,
+        ApiKey::Fetch => read::<FetchRequest>(version, frame).throttle_time_ms,
+        ApiKey::CreateTopics => read::<CreateTopicsRequest>(version, frame).throttle_time_ms,
+        ApiKey::DeleteTopics => read::<DeleteTopicsRequest>(version, frame).throttle_time_ms,
+        ApiKey::CreatePartitions => read::<CreatePartitionsRequest>(version, frame).throttle_time_ms,
+        _ => 0,
+    };
+    (throttle_time_ms > 0).then(|| format!("throttled {throttle_time_ms} ms"))
+}
+
 fn produced(response: &ProduceResponse, names: &Names) -> Vec<String> {
     let lines = response.responses.iter().flat_map(|topic| {
         topic.partition_responses.iter().map(|partition| {

@@ -158,6 +158,7 @@ impl TestBroker {
 
 pub(crate) struct TestClient {
     pub stream: TcpStream,
+    pub client_id: String,
     received: BytesMut,
     correlation_id: i32,
 }
@@ -168,6 +169,7 @@ impl TestClient {
         stream.set_nodelay(true).unwrap();
         TestClient {
             stream,
+            client_id: "test".to_owned(),
             received: BytesMut::new(),
             correlation_id: 0,
         }
@@ -178,7 +180,7 @@ impl TestClient {
         self.correlation_id += 1;
         let mut buf = BytesMut::new();
         let id = self.correlation_id;
-        let mut chain = encode_request(&mut buf, version, id, Some("test"), request).unwrap();
+        let mut chain = encode_request(&mut buf, version, id, Some(&self.client_id), request).unwrap();
         chain.copy_to_bytes(chain.remaining())
     }
 

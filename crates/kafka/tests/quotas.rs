@@ -1,0 +1,85 @@
+//! Connections over the quota of their address, and what a quota costs other connections.
+#![allow(clippy::unwrap_used, reason = "this is a test")]
+
+mod support;
+
+use firth_broker::{QuotaEntity, QuotaKey, QuotaLimit};
+use firth_kafka_codec::{ApiVersionsRequest, ErrorCode};
+use support::{TestBroker, TestClient, until};
+
+const KEY: QuotaKey = QuotaKey::ConnectionCreationRate;
+
+async fn limit(broker: &TestBroker, limit: Option<f64>) {
+    let limit = limit.map(|limit| QuotaLimit::new(KEY, limit).unwrap());
+    let altered = broker
+        .broker
+        .alter_quotas(vec![(QuotaEntity::Ip(None), vec![(KEY, limit)])], false);
+    assert_eq!(altered.await, [Ok(())]);
+}
+
+async fn versions(client: &mut TestClient) -> ErrorCode {
+    client.call(0, &ApiVersionsRequest::default()).await.error_code
+}
+
+#[tokio::test]
+async fn connections_over_the_quota_of_their_address_are_closed_unread() {
+    let broker = TestBroker::memory().await;
+    limit(&broker, Some(1.0)).await;
+    let mut served = Vec::new();
+    for _ in 0..10 {
+        let mut client = broker.connect().await;
+        assert_eq!(versions(&mut client).await, ErrorCode::None);
+        served.push(client);
+    }
+    let mut refused = broker.connect().await;
+    refused.send(0, &ApiVersionsRequest::default()).await;
+    refused.closed().await;
+    assert_eq!(broker.metrics().connections_accepted(), 10);
+    let waits = || {
+        broker
+            .broker
+            .quotas()
+            .waits()
+            .find(|(key, ..)| *key == KEY)
+            .unwrap()
+    };
+    let (_, times, wait) = waits();
+    assert_eq!((times, wait.as_millis()), (1, 1000), "a second at most");
+    for client in &mut served {
+        assert_eq!(
+            versions(client).await,
+            ErrorCode::None,
+            "those that are open stay open"
+        );
+    }
+    // A refused one does not count, so there is room as soon as the others are forgotten.
+    broker.pass(11_000);
+    assert_eq!(versions(&mut broker.connect().await).await, ErrorCode::None);
+    drop(served);
+    until("all are closed", || broker.metrics().connections_open() <= 1).await;
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_who_is_throttled() {
+    let broker = TestBroker::memory().await;
+    limit(&broker, Some(1.0)).await;
+    let mut clients = Vec::new();
+    for _ in 0..12 {
+        clients.push(broker.connect().await);
+    }
+    let waits = || {
+        broker
+            .broker
+            .quotas()
+            .waits()
+            .find(|(key, ..)| *key == KEY)
+            .unwrap()
+            .1
+    };
+    until("two are over the quota", || waits() == 2).await;
+    broker.stop().await;
+    for client in &mut clients {
+        client.closed().await;
+    }
+}
