@@ -23,7 +23,7 @@ use crate::stored::{Loaded, StoredBlock};
 use crate::view::SealedExtent;
 
 /// What is read of a segment at once, in bytes. More keeps the WAL's flushes waiting for longer.
-pub(crate) const READ_BYTES: usize = 1024 * 1024;
+const READ_BYTES: usize = 1024 * 1024;
 
 /// Blocks that are sealed into the segment `id`.
 pub(crate) struct Unsealed<'a> {
@@ -207,20 +207,21 @@ pub(crate) fn rewrite(
 }
 
 /// The files that a rewrite reads.
-struct Sources<'a> {
+pub(crate) struct Sources<'a> {
     disk: &'a Disk,
     files: IdMap<SegmentId, Uncached>,
 }
 
 impl Sources<'_> {
-    fn new(disk: &Disk) -> Sources<'_> {
+    pub(crate) fn new(disk: &Disk) -> Sources<'_> {
         Sources {
             disk,
             files: IdMap::default(),
         }
     }
 
-    fn read(&mut self, sealed: &Sealed, extent: &Extent, from: i64) -> Result<Bytes, Error> {
+    /// Whole batches of an extent, from the one with the offset on.
+    pub(crate) fn read(&mut self, sealed: &Sealed, extent: &Extent, from: i64) -> Result<Bytes, Error> {
         if !self.disk.direct {
             return Ok(sealed.read(extent, from, READ_BYTES)?);
         }

@@ -6,12 +6,12 @@ use firth_batch::{Batches, LatestOffsets};
 use tokio::sync::oneshot;
 
 use super::plan::Plan;
-use super::rewrite_segments;
+use super::{Pace, rewrite_segments};
 use crate::background::is_full_disk;
 use crate::compaction::{self, Compaction, Keep, LatestOfKey, Offsets, RewriteError, Rewritten};
 use crate::core::{Core, Disk};
 use crate::frame::LogId;
-use crate::rewrite::{Error, READ_BYTES, Selection};
+use crate::rewrite::{Error, Selection, Sources};
 use crate::segment;
 use crate::sync::block_on;
 use crate::view::SealedExtent;
@@ -139,6 +139,8 @@ fn note_keys(
         usize::try_from(offsets).unwrap_or(usize::MAX),
         (core.environment.random)(),
     );
+    let mut sources = Sources::new(disk);
+    let mut pace = Pace::new(core);
     for extent in dirty {
         let Some(sealed) = disk.segments.get(extent.segment) else {
             continue;
@@ -148,7 +150,7 @@ fn note_keys(
         };
         let mut at = from.max(extent.first_offset);
         loop {
-            let batches = sealed.read(&stored, at, READ_BYTES)?;
+            let batches = sources.read(&sealed, &stored, at)?;
             let Some(Ok((header, _))) = Batches::new(&batches).last() else {
                 break;
             };
@@ -156,6 +158,9 @@ fn note_keys(
             if let Err(full_at) = compaction::note(&mut keys, &batches, from, compaction.to) {
                 compaction.to = full_at;
                 return Ok(keys);
+            }
+            if !pace.go_on(core, disk, batches.len() as u64) {
+                return Err(Error::Stopped);
             }
         }
     }
