@@ -58,6 +58,8 @@ const LEADER_EPOCH: i32 = 0;
 
 /// Fetch and Produce name topics by id from this version on (KIP-516).
 const BY_ID_MIN: i16 = 13;
+/// OffsetCommit and OffsetFetch do from this one on (KIP-848).
+const OFFSETS_BY_ID_MIN: i16 = 10;
 
 /// Partitions that one request may create, in all of its topics together. Kafka's controller has the same limit, and
 /// answers with the same error.

@@ -103,11 +103,7 @@ impl WalFile {
 
     /// Reads any stretch, in aligned pieces as direct I/O needs them.
     pub(crate) fn read(&self, position: u64, length: usize) -> io::Result<Bytes> {
-        let start = position / ALIGNMENT as u64 * ALIGNMENT as u64;
-        let skip = (position - start) as usize;
-        let mut buffer = self.buffers.take((skip + length).next_multiple_of(ALIGNMENT));
-        buffer.resize_for_overwrite((skip + length).next_multiple_of(ALIGNMENT));
-        self.lanes[0].read_at(buffer.as_mut_slice(), start)?;
+        let (buffer, skip) = self.buffers.read_pages(&*self.lanes[0], position, length)?;
         Ok(buffer.freeze().slice(skip..skip + length))
     }
 }

@@ -7,12 +7,10 @@ use firth_kafka_codec::{
 };
 use smallvec::smallvec;
 
-use super::{Answer, Commits, Durable, durable, owned};
+use super::{Answer, Commits, Durable, OFFSETS_BY_ID_MIN, durable, owned};
 use crate::groups::{CommittedPartition, OffsetsToCommit};
 use crate::server::Client;
 
-/// Topics are named by id from this version on (KIP-848).
-const BY_ID_MIN: i16 = 10;
 /// The first version that can be told that there is no such group.
 const GROUP_ID_NOT_FOUND_MIN: i16 = 9;
 /// Where a client leaves a time to the broker.
@@ -85,7 +83,7 @@ fn check(
 fn find(client: &Client, version: i16, asked: &OffsetCommitRequestTopic) -> Result<Arc<Topic>, ErrorCode> {
     let broker = &client.server.broker;
     match version {
-        BY_ID_MIN.. => broker
+        OFFSETS_BY_ID_MIN.. => broker
             .topic_by_id(TopicId(asked.topic_id.0))
             .ok_or(ErrorCode::UnknownTopicId),
         _ => broker

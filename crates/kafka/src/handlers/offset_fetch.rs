@@ -7,14 +7,12 @@ use firth_kafka_codec::{
     OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics, Uuid,
 };
 
-use super::{Answer, Commits, Durable};
+use super::{Answer, Commits, Durable, OFFSETS_BY_ID_MIN};
 use crate::groups::{Committed, Group};
 use crate::server::Client;
 
 /// Several groups are asked for from this version on (KIP-709).
 const BATCHED_MIN: i16 = 8;
-/// Topics are named by id from this version on (KIP-848).
-const BY_ID_MIN: i16 = 10;
 /// Where nothing was committed.
 const NO_OFFSET: i64 = -1;
 
@@ -123,7 +121,7 @@ fn named(
     let topics = topics.iter().map(|asked| {
         let topic = find(client, version, asked);
         let unknown = match &topic {
-            None if version >= BY_ID_MIN => ErrorCode::UnknownTopicId,
+            None if version >= OFFSETS_BY_ID_MIN => ErrorCode::UnknownTopicId,
             _ => ErrorCode::None,
         };
         let partitions = asked.partition_indexes.iter().map(|partition| {
@@ -148,7 +146,7 @@ fn named(
 fn find(client: &Client, version: i16, asked: &OffsetFetchRequestTopics) -> Option<Arc<Topic>> {
     let broker = &client.server.broker;
     match version {
-        BY_ID_MIN.. => broker.topic_by_id(TopicId(asked.topic_id.0)),
+        OFFSETS_BY_ID_MIN.. => broker.topic_by_id(TopicId(asked.topic_id.0)),
         _ => broker.topic(&asked.name),
     }
 }

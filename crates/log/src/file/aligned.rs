@@ -7,12 +7,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::ALIGNMENT;
+use super::{ALIGNMENT, File};
 
 /// A growable byte buffer whose first byte lies at a multiple of [`ALIGNMENT`].
 #[derive(Default)]
@@ -179,6 +180,21 @@ impl BufferPool {
         let storage_len = storage_len(capacity);
         let idle = self.idle().take(storage_len);
         AlignedBuffer::over(idle.unwrap_or_else(|| vec![0; storage_len]), Some(self.clone()))
+    }
+
+    /// Reads a stretch of a file that may want direct I/O: the whole pages that hold it, and where in them it begins.
+    pub(crate) fn read_pages(
+        &self,
+        file: &dyn File,
+        position: u64,
+        length: usize,
+    ) -> io::Result<(AlignedBuffer, usize)> {
+        let skip = (position % ALIGNMENT as u64) as usize;
+        let pages = (skip + length).next_multiple_of(ALIGNMENT);
+        let mut buffer = self.take(pages);
+        buffer.resize_for_overwrite(pages);
+        file.read_at(buffer.as_mut_slice(), position - skip as u64)?;
+        Ok((buffer, skip))
     }
 
     /// Bytes of memory that the pool holds for the next users.

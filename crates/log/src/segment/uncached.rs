@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::file::aligned::BufferPool;
-use crate::file::{ALIGNMENT, Existence, File, Mode, Storage};
+use crate::file::{Existence, File, Mode, Storage};
 
 use super::SegmentId;
 
@@ -27,13 +27,8 @@ impl Uncached {
 impl File for Uncached {
     /// Whole pages are read. A segment's length is a multiple of theirs.
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
-        let page = ALIGNMENT as u64;
-        let skip = (position % page) as usize;
-        let pages = (skip + buf.len()).next_multiple_of(ALIGNMENT);
-        let mut read = self.buffers.take(pages);
-        read.resize_zeroed(pages);
-        self.file.read_at(read.as_mut_slice(), position - skip as u64)?;
-        buf.copy_from_slice(&read.as_slice()[skip..skip + buf.len()]);
+        let (pages, skip) = self.buffers.read_pages(&*self.file, position, buf.len())?;
+        buf.copy_from_slice(&pages.as_slice()[skip..skip + buf.len()]);
         Ok(())
     }
 
