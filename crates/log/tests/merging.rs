@@ -63,12 +63,15 @@ fn fill(engine: &Engine, logs: &[LogId], records: std::ops::Range<u64>) {
 }
 
 fn fill_only(engine: &Engine, logs: &[LogId], records: std::ops::Range<u64>) {
+    let mut last = None;
     for record in records {
         for log in logs {
             let frame = Frame::batch(*log, batch_at(record as i64, &[&value(*log, record)]));
-            engine.append(frame).unwrap();
+            last = Some(engine.append(frame).unwrap().commit);
         }
     }
+    // What is not durable yet is in no cut.
+    last.unwrap().wait().unwrap();
 }
 
 fn seal(engine: &Engine) {
