@@ -99,18 +99,26 @@ def run_node(directory):
     return [node(), directory / "main.mjs"]
 
 
-def install_java(directory):
+def install_jars(directory):
     repository = f"-Dmaven.repo.local={TARGET / 'toolchains' / 'maven'}"
     output = f"-DoutputDirectory={directory / 'jars'}"
     call("mvn", "-q", "-B", repository, MAVEN_COPY, output, within=directory)
+
+
+def install_java(directory):
+    install_jars(directory)
     sources = sorted(directory.glob("*.java"))
     call("javac", "-cp", directory / "jars" / "*", "-d", directory / "classes", "-Xlint:all,-processing", *sources)
 
 
-def run_java(directory):
-    # The first tier of compilation is enough for a program of a second, and starts faster.
+def run_jars(directory):
+    # The first tier of compilation is enough for a program of seconds, and starts faster.
     options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-    return ["java", *options, "-cp", f"{directory / 'classes'}{os.pathsep}{directory / 'jars'}/*", "Main"]
+    return ["java", *options, "-cp", f"{directory / 'classes'}{os.pathsep}{directory / 'jars'}/*"]
+
+
+def run_java(directory):
+    return [*run_jars(directory), "Main"]
 
 
 def install_go(directory):
@@ -132,4 +140,8 @@ PROGRAMS = {
     "kafka-clients": (install_java, run_java),
     "platformatic-kafka": (install_node, run_node),
     "franz-go": (install_go, run_go),
+    # What is named after these is a class of theirs.
+    "kafka-connect": (install_jars, run_jars),
 }
+# Those that tell the same scenarios, each in its language.
+CLIENTS = ("aiokafka", "kafkajs", "kafka-clients", "platformatic-kafka", "franz-go")

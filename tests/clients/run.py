@@ -21,7 +21,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 MODULES = [
-    "over_http", "with_kcat", "with_confluent", "with_kafka_python", "with_rdkafka", "with_groups", "with_programs", "flights",
+    "over_http", "with_kcat", "with_confluent", "with_kafka_python", "with_rdkafka", "with_groups", "with_programs",
+    "with_connect", "flights",
 ]
 INSTALL_S = 900
 

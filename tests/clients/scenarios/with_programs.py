@@ -9,7 +9,7 @@ lacks (the codec, the request of the administration) its program says in a comme
 import functools
 import subprocess
 
-from programs import PROGRAMS, command
+from programs import CLIENTS, command
 from scenario import CODECS, SCENARIOS, Scenario, equal, fresh_topic
 from wire import stored_codecs
 
@@ -59,7 +59,7 @@ def register(name, client, function):
     SCENARIOS.append(Scenario(f"{client}.{name}", function, (client,), False, TIMEOUT_S))
 
 
-for each in PROGRAMS:
+for each in CLIENTS:
     for codec in CODECS:
         bound = functools.partial(records_come_back_whole, each, codec)
         register(f"records_come_back_whole[{codec}]", each, bound)
