@@ -1,6 +1,7 @@
 //! The client side of the Kafka protocol, for our own commands: one connection, one request at a time.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -14,11 +15,26 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::nearest::similar;
+use crate::target::{Origin, Target, with_port};
+
 const CLIENT_ID: &str = "firth-cli";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than any answer is held back on purpose.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// The connection is gone, or never was: the one failure after which another try may help.
+#[derive(Debug)]
+pub(crate) struct Disconnected(String);
+
+impl fmt::Display for Disconnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Disconnected {}
 
 pub(crate) struct Client {
     server: String,
@@ -31,16 +47,42 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) async fn connect(server: &str) -> Result<Client> {
+    /// The first of a target's addresses that takes a connection and answers.
+    pub(crate) async fn connect(target: &Target) -> Result<Client> {
+        let mut failure = None;
+        for address in target.address.split(',') {
+            match Client::open(&with_port(address)?).await {
+                Ok(client) => return Ok(client),
+                Err(error) => failure = Some(error),
+            }
+        }
+        let failure = failure.context("no server is named")?;
+        match (&target.origin, failure.downcast_ref::<Disconnected>()) {
+            (Origin::Flag, _) | (_, None) => Err(failure),
+            (origin, Some(Disconnected(problem))) => {
+                let address = &target.address;
+                Err(Disconnected(format!("{problem} ({address} is from {origin})")).into())
+            }
+        }
+    }
+
+    async fn open(server: &str) -> Result<Client> {
         let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(server));
-        let stream = match connecting.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => bail!("cannot connect to {server} ({error}): is `firth serve` running there?"),
-            Err(_) => bail!(
+        let problem = match connecting.await {
+            Ok(Ok(stream)) => return Client::greet(server, stream).await,
+            Ok(Err(error)) => {
+                format!("cannot connect to {server} ({error}): is `firth serve` running there?")
+            }
+            Err(_) => format!(
                 "cannot connect to {server} within {} s",
                 CONNECT_TIMEOUT.as_secs()
             ),
         };
+        Err(Disconnected(problem).into())
+    }
+
+    /// Asks which versions the broker has.
+    async fn greet(server: &str, stream: TcpStream) -> Result<Client> {
         stream.set_nodelay(true)?;
         let mut client = Client {
             server: server.to_owned(),
@@ -110,7 +152,7 @@ impl Client {
             .await
             .map_err(|_| anyhow!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))
             .flatten()
-            .with_context(|| format!("{api_key:?} to {} failed", self.server))?;
+            .map_err(|error| Disconnected(format!("{api_key:?} to {} failed: {error:#}", self.server)))?;
         let (correlation_id, response) = decode_response::<R>(version, &frame)
             .with_context(|| format!("the answer of {} to {api_key:?} cannot be read", self.server))?;
         if correlation_id != self.correlation_id {
@@ -145,8 +187,35 @@ impl Client {
             .into_iter()
             .next()
             .context("the broker named no topic")?;
-        check(topic.error_code, None).with_context(|| format!("topic {name}"))?;
+        self.check_topic(topic.error_code, None, name).await?;
         Ok(topic)
+    }
+
+    /// Turns an error code about a topic into an error for people, which names the topic that may have been meant.
+    pub(crate) async fn check_topic(
+        &mut self,
+        code: ErrorCode,
+        message: Option<&ByteStr>,
+        name: &str,
+    ) -> Result<()> {
+        let context = || format!("topic {name}");
+        if code != ErrorCode::UnknownTopicOrPartition {
+            return check(code, message).with_context(context);
+        }
+        // What the broker does not tell now is only a hint that is missing.
+        let topics = self.metadata(None).await.map(|metadata| metadata.topics);
+        let names = topics
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|topic| topic.name);
+        match similar(name, names.map(|name| name.to_string())) {
+            Some(similar) => Err(anyhow!(
+                "this topic does not exist ({}): did you mean {similar}?",
+                code.name()
+            ))
+            .with_context(context),
+            None => check(code, None).with_context(context),
+        }
     }
 }
 

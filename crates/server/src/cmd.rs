@@ -7,27 +7,17 @@ pub(crate) mod consume;
 pub(crate) mod doctor;
 pub(crate) mod group;
 pub(crate) mod produce;
+pub(crate) mod profile;
 pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod settings;
+pub(crate) mod tail;
 pub(crate) mod topic;
 
 use std::future::Future;
 
 use anyhow::{Context, Result};
-
-/// Where a command finds its broker.
-#[derive(clap::Args)]
-pub(crate) struct Server {
-    /// The broker to talk to
-    #[arg(
-        long,
-        value_name = "HOST:PORT",
-        env = "FIRTH_SERVER",
-        default_value = "localhost:9092"
-    )]
-    pub(crate) server: String,
-}
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs what a client command does, on this thread.
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -35,4 +25,13 @@ fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     runtime
         .context("the system refuses what an event loop needs")?
         .block_on(work)
+}
+
+/// Resolves when the process is asked to end, as a command that goes on until then usually is.
+async fn stopped() -> Result<()> {
+    let mut terminated = signal(SignalKind::terminate()).context("signals cannot be received")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("signals cannot be received"),
+        _ = terminated.recv() => Ok(()),
+    }
 }

@@ -18,6 +18,13 @@ pub(crate) fn utc(ms_since_1970: u64) -> String {
     format!("{year:04}-{month:02}-{day_of_month:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
+/// A time of the wall clock as ISO 8601 has it, to the millisecond.
+pub(crate) fn iso(ms_since_1970: u64) -> String {
+    let text = utc(ms_since_1970).replacen(' ', "T", 1);
+    let to_the_second = text.trim_end_matches(" UTC");
+    format!("{to_the_second}.{:03}Z", ms_since_1970 % 1000)
+}
+
 /// Milliseconds since 1970 of a time of UTC such as `2026-01-31T12:00:00.123Z`; seconds, their fraction and the `Z` may be
 /// left out.
 pub(crate) fn parse_utc(text: &str) -> Option<i64> {
@@ -60,7 +67,7 @@ fn days_since_1970(year: u16, month: u16, day: u16) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_utc, utc};
+    use super::{iso, parse_utc, utc};
 
     #[test]
     fn times_are_read_as_they_are_written() {
@@ -80,6 +87,7 @@ mod tests {
                 "{text}"
             );
         }
+        assert_eq!(parse_utc(&iso(1_767_225_599_042)), Some(1_767_225_599_042));
         assert_eq!(parse_utc("1970-01-01T00:01"), Some(60_000));
         assert_eq!(parse_utc("1970-01-01T00:00:01.5Z"), Some(1500));
         assert_eq!(parse_utc("1970-01-01T00:00:00.007"), Some(7));

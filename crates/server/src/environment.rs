@@ -20,7 +20,7 @@ pub(crate) fn wall_ms() -> i64 {
 }
 
 /// It goes on while the machine is suspended: time that has passed there has passed for retention too.
-fn since_boot() -> Duration {
+pub(crate) fn since_boot() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
     Duration::new(
         time.tv_sec.try_into().unwrap_or(0),

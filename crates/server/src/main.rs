@@ -10,13 +10,19 @@
 mod client;
 mod cmd;
 mod date;
+mod duration;
 mod environment;
 mod listen;
 mod nearest;
+mod offsets;
 mod overlay;
+mod pattern;
+mod profile;
 mod progress;
+mod records;
 mod settings;
 mod table;
+mod target;
 
 use std::process::ExitCode;
 
@@ -49,10 +55,15 @@ enum Command {
     /// Show and change the configuration of topics, and show the broker's
     #[command(subcommand)]
     Config(cmd::config::Command),
-    /// Send lines from standard input as records
+    /// Send what standard input holds as records
     Produce(cmd::produce::Args),
-    /// Print records
+    /// Print the records of a topic
     Consume(cmd::consume::Args),
+    /// Follow topics: print records as they come
+    Tail(cmd::tail::Args),
+    /// Name the servers that you work with
+    #[command(subcommand)]
+    Profile(cmd::profile::Command),
     /// Check the data directory of a broker that does not run; nothing in it is changed
     Doctor(cmd::doctor::Args),
     /// Copy what a broker holds into a file, while it runs
@@ -74,6 +85,8 @@ fn main() -> ExitCode {
         Command::Config(command) => cmd::config::run(command),
         Command::Produce(args) => cmd::produce::run(args),
         Command::Consume(args) => cmd::consume::run(args),
+        Command::Tail(args) => cmd::tail::run(args),
+        Command::Profile(command) => cmd::profile::run(command),
         Command::Doctor(args) => cmd::doctor::run(&args),
         Command::Backup(args) => cmd::backup::run(&args),
         Command::Restore(args) => cmd::restore::run(&args),

@@ -22,6 +22,7 @@ use super::restore::is_segment;
 use super::serve::LOCK_FILE;
 use crate::overlay::Overlay;
 use crate::progress::Progress;
+use crate::target::ProfileName;
 use crate::{date, environment};
 
 /// Behind the file's name until it is whole.
@@ -34,15 +35,13 @@ pub(crate) struct Args {
     /// The file to be written, which must not be there; - for standard output
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The broker to be backed up, by the address of its HTTP listener
-    #[arg(
-        long,
-        value_name = "http://HOST:PORT",
-        default_value = "http://localhost:15672"
-    )]
-    server: String,
+    /// The broker to be backed up, by the address of its HTTP listener [default: the profile's, else http://localhost:15672]
+    #[arg(long, value_name = "http://HOST:PORT", help_heading = "Server")]
+    server: Option<String>,
+    #[command(flatten)]
+    profile: ProfileName,
     /// The data directory to be backed up instead, of a broker that does not run
-    #[arg(long, value_name = "DIR", conflicts_with = "server")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "profile"])]
     data: Option<PathBuf>,
     /// Print JSON, to standard error where the backup goes to standard output
     #[arg(long)]
@@ -110,7 +109,10 @@ fn to_file(args: &Args) -> Result<Done> {
 fn take(args: &Args, out: &mut impl Write) -> Result<Done> {
     match &args.data {
         Some(data) => from_directory(data, out),
-        None => receive(http::get(&args.server, "/backup")?, out).with_context(|| args.server.clone()),
+        None => {
+            let server = args.profile.http(args.server.as_deref())?;
+            receive(http::get(&server, "/backup")?, out).with_context(|| server.clone())
+        }
     }
 }
 

@@ -1,37 +1,61 @@
-use std::io::{BufRead, Read, Write, stdout};
+mod input;
+mod partition;
+
+use std::io::{Write, stdout};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use firth_batch::{Builder, Compression};
+use firth_batch::{Builder, Compression, RecordHeader};
 use firth_kafka_codec::{
-    MetadataResponseTopic, PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
+    MetadataRequest, MetadataRequestTopic, MetadataResponseTopic, PartitionProduceData,
+    PartitionProduceResponse, ProduceRequest, TopicProduceData,
 };
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::Server;
+use self::input::{Input, Reading};
+use self::partition::partition_of;
+use super::consume::ByteText;
 use crate::client::{Client, check};
 use crate::environment::wall_ms;
+use crate::records::json::Parsed;
+use crate::target::Server;
 
 /// Bytes of records after which a batch is sent.
 const BATCH_BYTES: usize = 256 * 1024;
-/// A longer line is an error: no broker takes it by default.
-const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Lines that were read and are not in a batch yet.
-const LINES_AHEAD: usize = 1024;
+/// Records that were read and are not in a batch yet.
+const RECORDS_AHEAD: usize = 1024;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     topic: String,
+    /// What standard input holds
+    #[arg(long, value_name = "FORM", default_value = "lines")]
+    input: Input,
     /// The partition; otherwise a record's key decides, and records without a key go round
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "repartition")]
     partition: Option<i32>,
-    /// What stands between a line's key and its value; otherwise records have no key
-    #[arg(long, value_name = "TEXT")]
-    key_separator: Option<String>,
+    /// Choose partitions by the keys although the JSON objects name some, as for a topic with another number of them
+    #[arg(long)]
+    repartition: bool,
+    /// What stands between a line's key and its value, otherwise records have no key; \t and \xHH are understood
+    #[arg(short = 'K', long, value_name = "TEXT", value_parser = ByteText::parse)]
+    key_separator: Option<ByteText>,
+    /// What ends a record of `lines`
+    #[arg(short = 'D', long, value_name = "TEXT", default_value = "\\n", value_parser = ByteText::parse)]
+    record_separator: ByteText,
+    /// The key of records that have none of their own
+    #[arg(short, long, value_name = "TEXT")]
+    key: Option<String>,
+    /// A header for every record, behind its own; may be repeated
+    #[arg(short = 'H', long, value_name = "NAME=VALUE", value_parser = super::topic::create::config)]
+    header: Vec<(String, String)>,
+    /// Send empty keys and values as none, so that an empty value deletes a key of a compacted topic
+    #[arg(short = 'Z', long)]
+    empty_as_null: bool,
     /// none, gzip, snappy, lz4 or zstd
-    #[arg(long, value_name = "CODEC", default_value = "none", value_parser = compression)]
+    #[arg(short = 'z', long, value_name = "CODEC", default_value = "none", value_parser = compression)]
     compression: Compression,
     /// Print one JSON object for each record, with its partition and its offset, when it is stored
     #[arg(long)]
@@ -41,99 +65,79 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let reading = reading(&args)?;
     super::block_on(async {
-        let mut client = Client::connect(&args.server.server).await?;
+        let mut client = args.server.connect().await?;
         // The first request creates the topic if the broker does that.
         let topic = topic(&mut client, &args.topic).await?;
-        let (send, lines) = mpsc::channel(LINES_AHEAD);
+        let (send, records) = mpsc::channel(RECORDS_AHEAD);
         // Standard input blocks, and must not keep what was read from being sent.
-        let reading = tokio::task::spawn_blocking(move || read_lines(&send));
-        let sent = send_lines(&mut client, &args, &topic, lines).await?;
-        reading.await.context("reading standard input")??;
+        let reading = tokio::task::spawn_blocking(move || reading.read_all(&send));
+        let sent = send_records(&mut client, &args, &topic, records).await?;
         eprintln!("{sent} records");
+        reading.await.context("reading standard input")??;
         Ok(ExitCode::SUCCESS)
     })
 }
 
-fn read_lines(send: &mpsc::Sender<Vec<u8>>) -> Result<()> {
-    let mut input = std::io::stdin().lock();
-    loop {
-        let mut line = Vec::new();
-        let read = input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
-        if read.context("cannot read standard input")? == 0 {
-            return Ok(());
-        }
-        if line.last() == Some(&b'\n') {
-            line.pop();
-        } else if line.len() as u64 == LINE_BYTES_MAX {
-            bail!("a line has more than {LINE_BYTES_MAX} bytes");
-        }
-        if send.blocking_send(line).is_err() {
-            // The sender gave up, and says why.
-            return Ok(());
-        }
+fn reading(args: &Args) -> Result<Reading> {
+    if args.input == Input::Json {
+        ensure!(
+            args.key_separator.is_none() && args.record_separator.0 == b"\n" && !args.empty_as_null,
+            "--key-separator, --record-separator and --empty-as-null are for --input lines: JSON has keys, values and null"
+        );
     }
+    Ok(Reading {
+        input: args.input,
+        key_separator: args.key_separator.as_ref().map(|separator| separator.0.clone()),
+        record_separator: args.record_separator.0.clone(),
+        empty_as_null: args.empty_as_null,
+    })
 }
 
 async fn topic(client: &mut Client, name: &str) -> Result<MetadataResponseTopic> {
-    let named = firth_kafka_codec::MetadataRequestTopic {
+    let named = MetadataRequestTopic {
         name: Some(name.into()),
         ..Default::default()
     };
-    let request = firth_kafka_codec::MetadataRequest {
+    let request = MetadataRequest {
         topics: Some(vec![named]),
         ..Default::default()
     };
     let metadata = client.call(&request).await?;
-    let topic = metadata
-        .topics
-        .into_iter()
-        .next()
-        .context("the broker named no topic")?;
-    check(topic.error_code, None).with_context(|| format!("topic {name}"))?;
+    let topic = metadata.topics.into_iter().next();
+    let topic = topic.context("the broker named no topic")?;
+    client.check_topic(topic.error_code, None, name).await?;
     Ok(topic)
 }
 
 /// Sends whatever has gathered, and while it is under way gathers more. Returns the number of records.
-async fn send_lines(
+async fn send_records(
     client: &mut Client,
     args: &Args,
     topic: &MetadataResponseTopic,
-    mut lines: mpsc::Receiver<Vec<u8>>,
+    mut records: mpsc::Receiver<Parsed>,
 ) -> Result<u64> {
-    let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-    let mut batches: Vec<Option<Gathered>> = (0..partitions).map(|_| None).collect();
-    let (mut sent, mut round) = (0, 0);
-    while let Some(first) = lines.recv().await {
+    let mut gathering = Gathering {
+        args,
+        batches: topic.partitions.iter().map(|_| None).collect(),
+        round: 0,
+    };
+    let mut sent = 0;
+    while let Some(first) = records.recv().await {
         let mut bytes = 0;
         let mut next = Some(first);
-        while let Some(line) = next {
-            let (key, value) = split(&line, args.key_separator.as_deref())?;
-            let partition = match (args.partition, key) {
-                (Some(partition), _) => partition,
-                (None, Some(key)) => partition_of(key, partitions),
-                (None, None) => round % partitions,
-            };
-            let batch = usize::try_from(partition)
-                .ok()
-                .and_then(|index| batches.get_mut(index));
-            let batch = batch.with_context(|| format!("{} has no partition {partition}", args.topic))?;
-            let batch = batch.get_or_insert_with(|| Gathered {
-                batch: Builder::new(args.compression),
-                records: 0,
-            });
-            batch.batch.push(wall_ms(), key, Some(value), &[]);
-            batch.records += 1;
-            bytes += line.len();
+        while let Some(record) = next {
+            bytes += gathering.add(record)?;
             sent += 1;
             next = if bytes < BATCH_BYTES {
-                lines.try_recv().ok()
+                records.try_recv().ok()
             } else {
                 None
             };
         }
-        round = round.wrapping_add(1) & i32::MAX;
-        send(client, args, topic, &mut batches).await?;
+        gathering.round = gathering.round.wrapping_add(1) & i32::MAX;
+        send(client, args, topic, &mut gathering.batches).await?;
     }
     Ok(sent)
 }
@@ -142,6 +146,59 @@ async fn send_lines(
 struct Gathered {
     batch: Builder,
     records: i64,
+}
+
+struct Gathering<'a> {
+    args: &'a Args,
+    /// One for each partition.
+    batches: Vec<Option<Gathered>>,
+    round: i32,
+}
+
+impl Gathering<'_> {
+    /// Returns how many bytes the record has.
+    fn add(&mut self, record: Parsed) -> Result<usize> {
+        let args = self.args;
+        let key = record.key.as_deref().or(args.key.as_deref().map(str::as_bytes));
+        let partitions = i32::try_from(self.batches.len()).unwrap_or(i32::MAX);
+        let named = args.partition.or(record.partition.filter(|_| !args.repartition));
+        let partition = match (named, key) {
+            (Some(partition), _) => partition,
+            (None, Some(key)) => partition_of(key, partitions),
+            (None, None) => self.round % partitions,
+        };
+        let batch = usize::try_from(partition).ok();
+        let Some(batch) = batch.and_then(|index| self.batches.get_mut(index)) else {
+            let hint = match args.partition {
+                None => "; --repartition chooses partitions anew",
+                Some(_) => "",
+            };
+            bail!(
+                "{} has no partition {partition}: it has {partitions}{hint}",
+                args.topic
+            );
+        };
+        let batch = batch.get_or_insert_with(|| Gathered {
+            batch: Builder::new(args.compression),
+            records: 0,
+        });
+        let own = record.headers.iter().map(|(key, value)| RecordHeader {
+            key,
+            value: value.as_deref(),
+        });
+        let common = args.header.iter().map(|(key, value)| RecordHeader {
+            key: key.as_bytes(),
+            value: Some(value.as_bytes()),
+        });
+        let headers: Vec<_> = own.chain(common).collect();
+        let before = batch.batch.len();
+        let timestamp = record.timestamp.unwrap_or_else(wall_ms);
+        batch
+            .batch
+            .push(timestamp, key, record.value.as_deref(), &headers);
+        batch.records += 1;
+        Ok(batch.batch.len() - before)
+    }
 }
 
 async fn send(
@@ -207,80 +264,6 @@ fn print_offsets(stored: &PartitionProduceResponse, records: i64) -> Result<()> 
     Ok(stdout().write_all(lines.as_bytes())?)
 }
 
-/// The key and the value of a line.
-fn split<'a>(line: &'a [u8], separator: Option<&str>) -> Result<(Option<&'a [u8]>, &'a [u8])> {
-    let Some(separator) = separator.filter(|separator| !separator.is_empty()) else {
-        return Ok((None, line));
-    };
-    let at = line
-        .windows(separator.len())
-        .position(|window| window == separator.as_bytes());
-    let at = at.with_context(|| {
-        format!(
-            "the line {:?} has no {separator:?}",
-            String::from_utf8_lossy(line)
-        )
-    })?;
-    Ok((Some(&line[..at]), &line[at + separator.len()..]))
-}
-
-/// The partition that Kafka's own clients choose for a key, so that records of all clients stay in order.
-fn partition_of(key: &[u8], partitions: i32) -> i32 {
-    (murmur2(key).cast_signed() & i32::MAX) % partitions
-}
-
-/// MurmurHash2, 32 bits, with the seed of Kafka's clients.
-fn murmur2(data: &[u8]) -> u32 {
-    const M: u32 = 0x5bd1_e995;
-    const SEED: u32 = 0x9747_b28c;
-    let mut hash = SEED ^ u32::try_from(data.len()).unwrap_or(u32::MAX);
-    let (words, rest) = data.as_chunks();
-    for word in words {
-        let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
-        k ^= k >> 24;
-        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
-    }
-    if !rest.is_empty() {
-        for (index, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * index);
-        }
-        hash = hash.wrapping_mul(M);
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(M);
-    hash ^ (hash >> 15)
-}
-
-fn compression(name: &str) -> Result<Compression> {
+pub(super) fn compression(name: &str) -> Result<Compression> {
     Compression::from_name(name).context("must be none, gzip, snappy, lz4 or zstd")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// From the tests of Apache Kafka's `Utils.murmur2`.
-    #[test]
-    fn keys_are_hashed_as_kafkas_clients_hash_them() {
-        for (key, hash) in [
-            ("21", -973_932_308),
-            ("foobar", -790_332_482),
-            ("a-little-bit-long-string", -985_981_536),
-            ("a-little-bit-longer-string", -1_486_304_829),
-            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
-            ("abc", 479_470_107),
-        ] {
-            assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");
-        }
-    }
-
-    #[test]
-    fn a_line_is_split_at_the_first_separator() {
-        assert_eq!(
-            split(b"a::b::c", Some("::")).unwrap(),
-            (Some(&b"a"[..]), &b"b::c"[..])
-        );
-        assert_eq!(split(b"a", None).unwrap(), (None, &b"a"[..]));
-        assert!(split(b"ab", Some(":")).is_err());
-    }
 }

@@ -9,7 +9,7 @@ use crate::nearest::nearest;
 /// Read if it is there and nothing else is named.
 const FILE_DEFAULT: &str = "firth.toml";
 /// Variables with our prefix that are no settings: the file itself, and what client commands use.
-const OTHER_VARIABLES: [&str; 2] = ["FIRTH_CONFIG", "FIRTH_SERVER"];
+const OTHER_VARIABLES: [&str; 3] = ["FIRTH_CONFIG", "FIRTH_PROFILE", "FIRTH_SERVER"];
 
 /// Where a value came from, as a user would name it.
 #[derive(Clone, Debug, PartialEq, Eq)]

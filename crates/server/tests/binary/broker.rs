@@ -56,6 +56,8 @@ impl Drop for Directory {
 pub(crate) struct Start<'a> {
     pub(crate) directory: &'a Path,
     pub(crate) flags: Vec<String>,
+    /// Where Kafka clients connect.
+    pub(crate) kafka: String,
     /// A program and its arguments that become this process, such as strace.
     pub(crate) through: Vec<String>,
 }
@@ -65,6 +67,7 @@ impl<'a> Start<'a> {
         Start {
             directory,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            kafka: "localhost:0".to_owned(),
             through: Vec::new(),
         }
     }
@@ -82,7 +85,7 @@ impl<'a> Start<'a> {
         let mut command = Command::new(words.next().expect("there is one at least"));
         command.args(words).env_clear().current_dir(self.directory);
         command.args(["serve", "--data", "data"]);
-        command.args(["--kafka", "localhost:0", "--http", "localhost:0"]);
+        command.args(["--kafka", &self.kafka, "--http", "localhost:0"]);
         command.args(&self.flags);
         command
             .stdin(Stdio::null())
@@ -179,6 +182,24 @@ impl Broker {
         child.wait_with_output().unwrap()
     }
 
+    /// Starts a client command that goes on until it is stopped.
+    pub(crate) fn start_command(&self, arguments: &[&str]) -> Following {
+        let mut command = firth(Path::new("/"));
+        command
+            .args(arguments)
+            .env("FIRTH_SERVER", self.kafka().to_string());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Following {
+            printed: lines(child.stdout.take().unwrap()),
+            log: lines(child.stderr.take().unwrap()),
+            child,
+        }
+    }
+
     /// The same, of a command that succeeds: what it printed.
     pub(crate) fn succeed(&self, arguments: &[&str], input: &str) -> String {
         let output = self.command(arguments, input);
@@ -240,6 +261,47 @@ impl Drop for Broker {
         if std::thread::panicking() {
             println!("the log of the broker:\n{}", self.log.text.lock().unwrap());
         }
+    }
+}
+
+/// A command that goes on, killed with the value.
+pub(crate) struct Following {
+    child: Child,
+    printed: Receiver<String>,
+    log: Receiver<String>,
+}
+
+impl Following {
+    /// The next lines that it prints.
+    pub(crate) fn printed(&self, count: usize) -> Vec<String> {
+        let next = || self.printed.recv_timeout(END_TIMEOUT).expect("it prints a line");
+        (0..count).map(|_| next()).collect()
+    }
+
+    /// The next line that it says on standard error and in which `text` is.
+    pub(crate) fn said(&self, text: &str) -> String {
+        loop {
+            let line = self.log.recv_timeout(END_TIMEOUT);
+            let line = line.unwrap_or_else(|_| panic!("it does not say {text:?}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Stops it as Ctrl+C does: how it ends, and what else it printed.
+    pub(crate) fn interrupt(mut self) -> (Option<i32>, Vec<String>) {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        kill_process(pid, Signal::INT).unwrap();
+        let rest = self.printed.iter().collect();
+        (self.child.wait().unwrap().code(), rest)
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

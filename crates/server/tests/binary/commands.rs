@@ -1,6 +1,6 @@
 use crate::broker::{Broker, firth};
 
-fn error(broker: &Broker, arguments: &[&str], input: &str) -> String {
+pub(crate) fn error(broker: &Broker, arguments: &[&str], input: &str) -> String {
     let output = broker.command(arguments, input);
     assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     String::from_utf8(output.stderr).unwrap()

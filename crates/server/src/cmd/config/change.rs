@@ -8,9 +8,9 @@ use firth_kafka_codec::{
 use serde_json::json;
 
 use super::{Resource, only};
-use crate::client::{Client, check};
-use crate::cmd::Server;
+use crate::client::check;
 use crate::cmd::topic::create::{config, without_effect};
+use crate::target::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct SetArgs {
@@ -75,7 +75,7 @@ pub(super) async fn delete(args: DeleteArgs) -> Result<()> {
 }
 
 async fn alter(args: &Change, configs: Vec<IncrementalAlterableConfig>) -> Result<()> {
-    let mut client = Client::connect(&args.server.server).await?;
+    let mut client = args.server.connect().await?;
     let resource = Resource {
         resource_type: RESOURCE_TOPIC,
         name: args.topic.clone(),

@@ -8,9 +8,9 @@ use firth_kafka_codec::{
 use serde_json::json;
 
 use super::{Resource, only};
-use crate::client::{Client, check};
-use crate::cmd::Server;
+use crate::client::check;
 use crate::table::table;
+use crate::target::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -28,7 +28,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let mut client = Client::connect(&args.server.server).await?;
+    let mut client = args.server.connect().await?;
     let resource = Resource::find(&mut client, args.topic).await?;
     let asked = DescribeConfigsResource {
         resource_type: resource.resource_type,

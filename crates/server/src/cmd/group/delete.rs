@@ -5,8 +5,7 @@ use firth_kafka_codec::DeleteGroupsRequest;
 use serde_json::json;
 
 use super::describe::check_group;
-use crate::client::Client;
-use crate::cmd::Server;
+use crate::target::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,7 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let mut client = Client::connect(&args.server.server).await?;
+    let mut client = args.server.connect().await?;
     let request = DeleteGroupsRequest {
         groups_names: vec![args.name.as_str().into()],
     };

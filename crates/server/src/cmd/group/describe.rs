@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::lag::{self, Place};
 use crate::client::{Client, check};
-use crate::cmd::Server;
 use crate::table::table;
+use crate::target::Server;
 
 /// The state in which older brokers say that a group does not exist.
 const DEAD: &str = "Dead";
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let mut client = Client::connect(&args.server.server).await?;
+    let mut client = args.server.connect().await?;
     let group = group(&mut client, &args.name).await?;
     let places = lag::places(&mut client, &args.name).await?;
     match args.json {

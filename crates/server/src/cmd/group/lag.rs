@@ -8,7 +8,7 @@ use firth_kafka_codec::{
 };
 
 use crate::client::{Client, check};
-use crate::cmd::topic::describe::offsets;
+use crate::offsets::offsets;
 
 /// The first version that asks for several groups.
 const BATCHED_MIN: i16 = 8;

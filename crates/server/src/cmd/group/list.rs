@@ -4,9 +4,9 @@ use anyhow::Result;
 use firth_kafka_codec::{ListGroupsRequest, ListedGroup};
 use serde_json::json;
 
-use crate::client::{Client, check};
-use crate::cmd::Server;
+use crate::client::check;
 use crate::table::table;
+use crate::target::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let mut client = Client::connect(&args.server.server).await?;
+    let mut client = args.server.connect().await?;
     let response = client.call(&ListGroupsRequest::default()).await?;
     check(response.error_code, None)?;
     let mut groups = response.groups;

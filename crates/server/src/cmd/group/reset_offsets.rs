@@ -11,10 +11,10 @@ use serde_json::json;
 use super::describe::check_group;
 use super::lag;
 use crate::client::Client;
-use crate::cmd::Server;
-use crate::cmd::topic::describe::offsets;
 use crate::date;
+use crate::offsets::offsets;
 use crate::table::table;
+use crate::target::Server;
 
 /// Topics are named up to this version.
 const BY_NAME_MAX: i16 = 9;
@@ -72,7 +72,7 @@ struct Move {
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let mut client = Client::connect(&args.server.server).await?;
+    let mut client = args.server.connect().await?;
     let committed = lag::committed(&mut client, &args.name).await?;
     let scope = scope(&mut client, &args, &committed).await?;
     ensure!(

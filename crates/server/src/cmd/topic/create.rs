@@ -7,8 +7,8 @@ use firth_kafka_codec::{
 };
 use serde_json::json;
 
-use crate::client::{Client, check};
-use crate::cmd::Server;
+use crate::client::check;
+use crate::target::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let mut client = Client::connect(&args.server.server).await?;
+    let mut client = args.server.connect().await?;
     let config = |(name, value): &(String, String)| CreatableTopicConfig {
         name: name.as_str().into(),
         value: Some(value.as_str().into()),

@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use firth_kafka_codec::{ByteStr, DeleteTopicState, DeleteTopicsRequest};
 use serde_json::json;
 
-use crate::client::{Client, check};
-use crate::cmd::Server;
+use crate::client::check;
+use crate::target::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let mut client = Client::connect(&args.server.server).await?;
+    let mut client = args.server.connect().await?;
     let name = ByteStr::from(args.name.as_str());
     let request = DeleteTopicsRequest {
         topics: vec![DeleteTopicState {

@@ -1,14 +1,12 @@
 use std::io::{Write, stdout};
 
 use anyhow::Result;
-use firth_kafka_codec::{
-    EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
-};
+use firth_kafka_codec::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
 use serde_json::json;
 
-use crate::client::{Client, check};
-use crate::cmd::Server;
+use crate::offsets::offsets;
 use crate::table::table;
+use crate::target::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -21,7 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let mut client = Client::connect(&args.server.server).await?;
+    let mut client = args.server.connect().await?;
     let topic = client.topic(&args.name).await?;
     let mut partitions: Vec<i32> = topic
         .partitions
@@ -57,46 +55,4 @@ pub(super) async fn run(args: Args) -> Result<()> {
         )
     )?;
     Ok(())
-}
-
-/// The offset at `timestamp` of each partition, in their order.
-pub(crate) async fn offsets(
-    client: &mut Client,
-    topic: &str,
-    partitions: &[i32],
-    timestamp: i64,
-) -> Result<Vec<i64>> {
-    let asked = |partition_index: &i32| ListOffsetsPartition {
-        partition_index: *partition_index,
-        timestamp,
-        ..Default::default()
-    };
-    let asked = ListOffsetsTopic {
-        name: topic.into(),
-        partitions: partitions.iter().map(asked).collect(),
-    };
-    let response = client
-        .call(&ListOffsetsRequest {
-            topics: vec![asked],
-            ..Default::default()
-        })
-        .await?;
-    let mut answers: Vec<_> = response
-        .topics
-        .into_iter()
-        .flat_map(|topic| topic.partitions)
-        .collect();
-    answers.sort_unstable_by_key(|answer| {
-        partitions
-            .iter()
-            .position(|index| *index == answer.partition_index)
-    });
-    for answer in &answers {
-        check(answer.error_code, None)?;
-    }
-    anyhow::ensure!(
-        answers.len() == partitions.len(),
-        "the broker did not answer for every partition"
-    );
-    Ok(answers.into_iter().map(|answer| answer.offset).collect())
 }

@@ -3,9 +3,8 @@ use std::io::{Write, stdout};
 use anyhow::Result;
 use serde_json::json;
 
-use crate::client::Client;
-use crate::cmd::Server;
 use crate::table::table;
+use crate::target::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -17,7 +16,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let mut client = Client::connect(&args.server.server).await?;
+    let mut client = args.server.connect().await?;
     let mut topics = client.metadata(None).await?.topics;
     topics.sort_by(|a, b| a.name.as_deref().cmp(&b.name.as_deref()));
     if args.json {
