@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -16,7 +16,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::{Health, metrics};
+use crate::Health;
+use crate::metrics::{self, Selection};
 
 /// Connections at a time; the next one waits in the listener's backlog.
 const CONNECTIONS_MAX: usize = 64;
@@ -33,7 +34,11 @@ const DRAIN_MAX: Duration = Duration::from_secs(1);
 /// How long the listener waits for a file descriptor that another part of the process may free.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
+/// Bytes of metrics that are handed over at a time.
+const METRICS_PIECE_BYTES: usize = 64 * 1024;
+
 mod download;
+mod pieces;
 
 pub use download::BackupSlot;
 
@@ -47,7 +52,15 @@ pub struct Admin {
     /// What the engine was opened with.
     pub durability: Durability,
     /// Absent if there is no Kafka listener.
-    pub kafka: Option<Arc<firth_kafka::Metrics>>,
+    pub kafka: Option<Kafka>,
+}
+
+/// The Kafka side of the broker.
+#[derive(Clone)]
+pub struct Kafka {
+    pub server: firth_kafka::Server,
+    /// Host and port under which clients find it.
+    pub address: String,
 }
 
 /// Answers HTTP requests until `stopping` is true or its sender is gone.
@@ -97,7 +110,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, stopping: watch::Receive
 }
 
 async fn connection(stream: TcpStream, router: Router, stopping: watch::Receiver<bool>) {
-    let requests = download::Connection::default();
+    let requests = pieces::Connection::default();
     let router = router.layer(Extension(requests.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -123,7 +136,7 @@ async fn connection(stream: TcpStream, router: Router, stopping: watch::Receiver
 }
 
 /// Ends when the connection has lived long enough, and does nothing long.
-async fn lifetime(requests: &download::Connection) {
+async fn lifetime(requests: &pieces::Connection) {
     sleep(CONNECTION_LIFETIME_MAX).await;
     while requests.is_long() {
         sleep(LONG_REQUEST_CHECK).await;
@@ -142,11 +155,25 @@ async fn healthz(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn render_metrics(State(admin): State<Admin>) -> Response {
-    let text = metrics::render(&admin);
+/// Topics and groups may be very many, so the text is made while it is sent.
+async fn render_metrics(
+    State(admin): State<Admin>,
+    Extension(connection): Extension<pieces::Connection>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let selection = match Selection::of_query(query.as_deref().unwrap_or_default()) {
+        Ok(selection) => selection,
+        Err(reason) => return (StatusCode::BAD_REQUEST, format!("{reason}\n")).into_response(),
+    };
+    let body = pieces::body(
+        connection,
+        METRICS_PIECE_BYTES,
+        pieces::STALL_MAX,
+        move |pieces| metrics::render(&admin, &selection, pieces),
+    );
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        text,
+        body,
     )
         .into_response()
 }

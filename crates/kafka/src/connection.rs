@@ -33,20 +33,21 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use firth_kafka_codec::{
-    self as codec, ApiKey, ApiVersionsResponse, Request, RequestHeader, decode_header, decode_request,
+    self as codec, ApiKey, ApiVersionsResponse, ErrorCode, Request, RequestHeader, decode_header,
+    decode_request,
 };
 
 use self::account::Account;
 use self::input::Input;
 use self::muting::Muting;
 use self::output::Output;
+use self::replies::{Asked, Released, Replies};
 pub(crate) use self::replies::{Parked, Reply, Running, Timeout};
-use self::replies::{Released, Replies};
 use self::stall::{Awaited, Stall};
 pub(crate) use self::stream::Stream;
 use crate::closed::Closed;
 use crate::handlers::{self, Started};
-use crate::server::Client;
+use crate::server::{Client, Shared};
 
 /// Nothing is dispatched while more than this waits to be written.
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
@@ -194,22 +195,29 @@ impl<S: Stream> Connection<S> {
     }
 
     fn release(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
-        let mut released = false;
+        // Replies to what became durable together leave together, so the clock is read once for them.
+        let mut now = None;
         while let Poll::Ready(reply) = self.replies.poll_next(cx) {
             let Released {
                 reply,
                 bytes,
+                asked,
                 timed_out,
             } = reply?;
             self.account.give(bytes);
+            let Shared { metrics, broker, .. } = &*self.client.server;
             if timed_out {
-                self.client.server.metrics.api(ApiKey::Produce).error();
+                metrics.api(ApiKey::Produce).error(ErrorCode::RequestTimedOut);
+            }
+            let now = *now.get_or_insert_with(|| broker.clock().monotonic());
+            if let Some(asked) = asked {
+                let took = now.saturating_sub(asked.at);
+                metrics.api(asked.api_key).answered(took, reply.chain.len());
             }
             self.muting.begin(reply.wait);
             self.output.push(reply.chain, reply.held);
-            released = true;
         }
-        Ok(released)
+        Ok(now.is_some())
     }
 
     /// Writes while the socket takes it and the turn lasts. Gives the number of bytes.
@@ -311,19 +319,28 @@ impl<S: Stream> Connection<S> {
             request,
             bytes,
         } = dispatch;
-        let api_key = header.api_key;
-        self.client.server.metrics.api(api_key).request(bytes);
+        let asked = self.asked(header.api_key, bytes);
         if self.encoded.capacity() < ENCODED_BYTES_MIN {
             self.encoded = BytesMut::with_capacity(ENCODED_BYTES);
         }
         match handlers::start(&self.client, header, request, bytes, &mut self.encoded)? {
             Started::Parked(parked) => {
                 self.muting.begin(parked.wait);
-                self.replies.park(bytes, parked);
+                self.replies.park(asked, bytes, parked);
             }
-            Started::Running(running) => self.replies.run(bytes, api_key, running),
+            Started::Running(running) => self.replies.run(asked, bytes, running),
         }
         Ok(())
+    }
+
+    /// Counts a request that is dispatched.
+    fn asked(&self, api_key: ApiKey, bytes: usize) -> Asked {
+        let Shared { metrics, broker, .. } = &*self.client.server;
+        metrics.api(api_key).request(bytes);
+        Asked {
+            api_key,
+            at: broker.clock().monotonic(),
+        }
     }
 
     /// The next request, if its frame is whole and there is memory for it.
@@ -345,12 +362,12 @@ impl<S: Stream> Connection<S> {
 
     /// A client that asks which versions are served in a version that is not served is told so in version 0 (KIP-511).
     fn refuse_version(&mut self, bytes: usize, correlation_id: i32) -> Result<(), Closed> {
-        let metrics = self.client.server.metrics.api(ApiKey::ApiVersions);
-        metrics.request(bytes);
-        metrics.error();
+        let asked = self.asked(ApiKey::ApiVersions, bytes);
         let response = ApiVersionsResponse::unsupported_version();
+        let metrics = self.client.server.metrics.api(ApiKey::ApiVersions);
+        metrics.error(response.error_code);
         let reply = handlers::encode(&mut self.encoded, 0, correlation_id, &response)?;
-        self.replies.park(bytes, Parked::ready(reply));
+        self.replies.park(asked, bytes, Parked::ready(reply));
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod deadlines;
 mod expiry;
 mod group;
 mod member;
+mod observed;
 mod offsets;
 pub(crate) mod record;
 mod settings;
@@ -37,6 +38,7 @@ pub(crate) use self::group::{
 };
 use self::member::NEVER;
 pub(crate) use self::member::{Protocol, Ticket};
+pub use self::observed::ObservedGroup;
 pub(crate) use self::offsets::Committed;
 pub use self::record::Malformed;
 use self::record::Stored;

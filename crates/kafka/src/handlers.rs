@@ -73,9 +73,10 @@ pub(crate) enum Started {
     Running(Running),
 }
 
-/// A response that knows whether it names an error, for the metrics.
+/// A response that knows which errors it names, for the metrics.
 trait Answer: ResponseMessage {
-    fn has_error(&self) -> bool;
+    /// One for each thing that can fail for itself, also where nothing failed.
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode>;
 }
 
 /// Begins to work on a request of so many bytes. The reply to Produce is written to `buffer` at once.
@@ -207,9 +208,8 @@ fn throttled<R: Answer>(
     response: &R,
     wait: Duration,
 ) -> Result<Reply, Closed> {
-    if response.has_error() {
-        client.server.metrics.api(R::API_KEY).error();
-    }
+    let metrics = client.server.metrics.api(R::API_KEY);
+    response.error_codes().for_each(|code| metrics.error(code));
     let (version, correlation_id) = (header.api_version, header.correlation_id);
     let chain =
         encode_response(&mut BytesMut::new(), version, correlation_id, response).map_err(|error| {

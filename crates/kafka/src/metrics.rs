@@ -1,7 +1,12 @@
+//! What is counted on the way, for the HTTP listener to tell.
+
+mod api;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use firth_kafka_codec::{ApiKey, SERVED};
 
+pub use self::api::{ApiMetrics, Latency};
 use crate::groups::Cause;
 
 /// What the Kafka listeners have done since the start. All counters only grow, but for the number of open connections and what there is of groups.
@@ -21,15 +26,6 @@ pub struct Metrics {
     rebalances: [AtomicU64; Cause::ALL.len()],
     offsets_committed: AtomicU64,
     offsets_expired: AtomicU64,
-}
-
-/// Counters of one API. On a cache line of its own, because Produce is counted on every core.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-pub struct ApiMetrics {
-    requests: AtomicU64,
-    errors: AtomicU64,
-    request_bytes: AtomicU64,
 }
 
 fn add(counter: &AtomicU64, n: u64) {
@@ -179,29 +175,5 @@ impl Metrics {
 
     pub(crate) fn accept_failed(&self) {
         add(&self.accept_errors, 1);
-    }
-}
-
-impl ApiMetrics {
-    pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
-    /// Responses that name at least one error.
-    pub fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
-    }
-
-    pub fn request_bytes(&self) -> u64 {
-        self.request_bytes.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn request(&self, bytes: usize) {
-        add(&self.requests, 1);
-        add_many(&self.request_bytes, bytes);
-    }
-
-    pub(crate) fn error(&self) {
-        add(&self.errors, 1);
     }
 }

@@ -14,7 +14,7 @@ use crate::closed::Closed;
 use crate::config::Config;
 use crate::connection;
 use crate::fetch_session::FetchSessions;
-use crate::groups::{Groups, Malformed};
+use crate::groups::{Groups, Malformed, ObservedGroup};
 use crate::metrics::Metrics;
 use crate::reply_memory::ReplyMemory;
 
@@ -97,6 +97,16 @@ impl Server {
 
     pub fn metrics(&self) -> Arc<Metrics> {
         self.shared.metrics.clone()
+    }
+
+    /// The id under which clients see this broker.
+    pub fn node_id(&self) -> i32 {
+        self.shared.config.node_id
+    }
+
+    /// All consumer groups, sorted by their ids.
+    pub fn groups(&self) -> Vec<ObservedGroup> {
+        self.shared.groups.observed()
     }
 
     /// Fetch sessions that are open now (KIP-227).

@@ -97,7 +97,8 @@ async fn health_follows_the_engine() {
 #[tokio::test]
 async fn metrics_have_a_help_and_a_type_each() {
     let running = start().await;
-    let response = running.get("/metrics").await;
+    // In HTTP/1.0 a body comes as it is, and not in chunks.
+    let response = running.request("GET /metrics HTTP/1.0\r\n\r\n").await;
     assert!(response.contains("text/plain; version=0.0.4"), "{response}");
     let (_, body) = response.split_once("\r\n\r\n").unwrap();
     let lines: Vec<&str> = body.lines().collect();

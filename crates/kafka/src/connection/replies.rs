@@ -31,6 +31,13 @@ pub(crate) struct Reply {
     pub(crate) wait: Duration,
 }
 
+/// What was dispatched, and when by the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) api_key: ApiKey,
+    pub(crate) at: Duration,
+}
+
 /// A request being worked on.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Reply, Closed>> + Send>>;
 
@@ -38,6 +45,8 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Reply, Closed>> + S
 pub(crate) struct Released {
     pub(crate) reply: Reply,
     pub(crate) bytes: usize,
+    /// What it answers; None where nothing is, as it was before.
+    pub(crate) asked: Option<Asked>,
     /// It says that something was not durable in time.
     pub(crate) timed_out: bool,
 }
@@ -83,6 +92,7 @@ impl Parked {
 }
 
 struct Pending {
+    asked: Asked,
     /// Memory that the request takes until it is answered.
     bytes: usize,
     state: State,
@@ -90,7 +100,7 @@ struct Pending {
 
 enum State {
     Parked(Parked),
-    Running(ApiKey, Running),
+    Running(Running),
 }
 
 /// Requests that were dispatched and are not answered, in order. A running request is the only one in the queue: it
@@ -106,22 +116,26 @@ pub(crate) struct Replies {
 }
 
 impl Replies {
-    pub(crate) fn park(&mut self, bytes: usize, parked: Parked) {
-        self.push(bytes, State::Parked(parked));
+    pub(crate) fn park(&mut self, asked: Asked, bytes: usize, parked: Parked) {
+        self.push(asked, bytes, State::Parked(parked));
     }
 
     /// Panics if anything is queued: a request that is run waits for those before it.
-    pub(crate) fn run(&mut self, bytes: usize, api_key: ApiKey, running: Running) {
-        assert!(self.queue.is_empty(), "{} overtakes a request", api_key.name());
-        self.push(bytes, State::Running(api_key, running));
+    pub(crate) fn run(&mut self, asked: Asked, bytes: usize, running: Running) {
+        assert!(
+            self.queue.is_empty(),
+            "{} overtakes a request",
+            asked.api_key.name()
+        );
+        self.push(asked, bytes, State::Running(running));
     }
 
-    fn push(&mut self, bytes: usize, state: State) {
+    fn push(&mut self, asked: Asked, bytes: usize, state: State) {
         if self.queue.capacity() == 0 {
             self.queue.reserve(IDLE_PLACES_MAX);
         }
         self.bytes = self.bytes.saturating_add(bytes);
-        self.queue.push_back(Pending { bytes, state });
+        self.queue.push_back(Pending { asked, bytes, state });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -135,8 +149,9 @@ impl Replies {
 
     /// What is running; nothing else may be dispatched before it is done.
     pub(crate) fn running(&self) -> Option<ApiKey> {
-        match self.queue.back()?.state {
-            State::Running(api_key, _) => Some(api_key),
+        let last = self.queue.back()?;
+        match last.state {
+            State::Running(_) => Some(last.asked.api_key),
             State::Parked(_) => None,
         }
     }
@@ -163,7 +178,7 @@ impl Replies {
             return Poll::Pending;
         };
         let chain = match &mut front.state {
-            State::Running(_, running) => {
+            State::Running(running) => {
                 let reply = ready!(running.as_mut().poll(cx))?;
                 return Poll::Ready(Ok(self.release(reply)));
             }
@@ -191,6 +206,7 @@ impl Replies {
         let Some(Pending {
             state: State::Parked(parked),
             bytes,
+            ..
         }) = self.late.front_mut()
         else {
             return Poll::Pending;
@@ -203,16 +219,19 @@ impl Replies {
         Poll::Ready(Ok(Released {
             reply,
             bytes,
+            asked: None,
             timed_out: false,
         }))
     }
 
     fn release(&mut self, reply: Reply) -> Released {
-        let bytes = self.pop().map_or(0, |pending| pending.bytes);
+        let pending = self.pop();
+        let bytes = pending.as_ref().map_or(0, |pending| pending.bytes);
         self.bytes = self.bytes.saturating_sub(bytes);
         Released {
             reply,
             bytes,
+            asked: pending.map(|pending| pending.asked),
             timed_out: false,
         }
     }
@@ -220,6 +239,7 @@ impl Replies {
     /// The answer leaves, and what it was for stays in memory.
     fn answer_late(&mut self, reply: Bytes) -> Released {
         let pending = self.pop();
+        let asked = pending.as_ref().map(|pending| pending.asked);
         self.late.extend(pending);
         let reply = Reply {
             chain: Chain::from(reply),
@@ -228,6 +248,7 @@ impl Replies {
         Released {
             reply,
             bytes: 0,
+            asked,
             timed_out: true,
         }
     }

@@ -38,6 +38,13 @@ impl Offsets {
         self.topics.get(&topic)?.get(&partition)
     }
 
+    /// Those of a topic from a partition on, ascending.
+    pub(crate) fn from(&self, topic: TopicId, partition: i32) -> impl Iterator<Item = (i32, &Committed)> {
+        let of_topic = self.topics.get(&topic).into_iter();
+        let behind = of_topic.flat_map(move |committed| committed.range(partition..));
+        behind.map(|(partition, committed)| (*partition, committed))
+    }
+
     pub(crate) fn topics(&self) -> impl Iterator<Item = (TopicId, &BTreeMap<i32, Committed>)> {
         self.topics.iter().map(|(topic, partitions)| (*topic, partitions))
     }

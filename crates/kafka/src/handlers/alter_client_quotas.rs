@@ -169,7 +169,7 @@ pub(super) fn parts(entity: &QuotaEntity) -> Vec<Part> {
 }
 
 impl Answer for AlterClientQuotasResponse {
-    fn has_error(&self) -> bool {
-        self.entries.iter().any(|entry| entry.error_code.is_error())
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        self.entries.iter().map(|entry| entry.error_code)
     }
 }

@@ -155,9 +155,7 @@ fn response(altered: Altered, done: Result<(), Refused>) -> AlterConfigsResource
 }
 
 impl Answer for AlterConfigsResponse {
-    fn has_error(&self) -> bool {
-        self.responses
-            .iter()
-            .any(|response| response.error_code.is_error())
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        self.responses.iter().map(|response| response.error_code)
     }
 }

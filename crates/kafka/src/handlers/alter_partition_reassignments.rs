@@ -59,8 +59,8 @@ fn reassign(client: &Client, topic: Option<&Topic>, asked: &ReassignablePartitio
 }
 
 impl Answer for AlterPartitionReassignmentsResponse {
-    fn has_error(&self) -> bool {
-        let mut partitions = self.responses.iter().flat_map(|topic| &topic.partitions);
-        partitions.any(|partition| partition.error_code.is_error())
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        let partitions = self.responses.iter().flat_map(|topic| &topic.partitions);
+        partitions.map(|partition| partition.error_code)
     }
 }

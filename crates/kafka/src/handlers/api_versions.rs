@@ -1,3 +1,5 @@
+use std::iter;
+
 use firth_kafka_codec::{ApiVersionsRequest, ApiVersionsResponse, ErrorCode};
 
 use super::Answer;
@@ -14,7 +16,7 @@ pub(super) fn handle(version: i16, request: &ApiVersionsRequest) -> ApiVersionsR
 }
 
 impl Answer for ApiVersionsResponse {
-    fn has_error(&self) -> bool {
-        self.error_code != ErrorCode::None
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        iter::once(self.error_code)
     }
 }

@@ -101,7 +101,7 @@ fn check(client: &Client, asked: &CreatePartitionsTopic, left: &mut usize) -> Re
 }
 
 impl Answer for CreatePartitionsResponse {
-    fn has_error(&self) -> bool {
-        self.results.iter().any(|topic| topic.error_code.is_error())
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        self.results.iter().map(|topic| topic.error_code)
     }
 }

@@ -208,9 +208,7 @@ fn result(name: ByteStr, created: &Created, validate_only: bool) -> CreatableTop
 }
 
 impl Answer for CreateTopicsResponse {
-    fn has_error(&self) -> bool {
-        self.topics
-            .iter()
-            .any(|topic| topic.error_code != ErrorCode::None)
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        self.topics.iter().map(|topic| topic.error_code)
     }
 }

@@ -29,9 +29,7 @@ pub(super) async fn handle(client: Client, request: DeleteGroupsRequest) -> Dura
 }
 
 impl Answer for DeleteGroupsResponse {
-    fn has_error(&self) -> bool {
-        self.results
-            .iter()
-            .any(|result| result.error_code != ErrorCode::None)
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        self.results.iter().map(|result| result.error_code)
     }
 }

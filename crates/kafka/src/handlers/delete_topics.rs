@@ -115,9 +115,7 @@ fn result(asked: DeleteTopicState, deleted: Result<Arc<Topic>, Refused>) -> Dele
 }
 
 impl Answer for DeleteTopicsResponse {
-    fn has_error(&self) -> bool {
-        self.responses
-            .iter()
-            .any(|topic| topic.error_code != ErrorCode::None)
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        self.responses.iter().map(|topic| topic.error_code)
     }
 }

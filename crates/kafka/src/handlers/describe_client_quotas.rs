@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::iter;
 
 use firth_broker::{EntityQuotas, QuotaEntity};
 use firth_kafka_codec::{
@@ -111,7 +112,7 @@ fn entry(entity: &QuotaEntity, quotas: &EntityQuotas) -> DescribeClientQuotasEnt
 }
 
 impl Answer for DescribeClientQuotasResponse {
-    fn has_error(&self) -> bool {
-        self.error_code.is_error()
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        iter::once(self.error_code)
     }
 }

@@ -1,3 +1,5 @@
+use std::iter;
+
 use firth_kafka_codec::{
     AUTHORIZED_OPERATIONS_UNKNOWN, ByteStr, DescribeClusterBroker, DescribeClusterRequest,
     DescribeClusterResponse, ENDPOINT_BROKERS, ENDPOINT_CONTROLLERS, ErrorCode,
@@ -49,7 +51,7 @@ fn check(endpoint_type: i8) -> Result<(), Refused> {
 }
 
 impl Answer for DescribeClusterResponse {
-    fn has_error(&self) -> bool {
-        self.error_code.is_error()
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        iter::once(self.error_code)
     }
 }

@@ -137,7 +137,7 @@ fn entry(config: Config, synonyms: bool, documentation: bool) -> DescribeConfigs
 }
 
 impl Answer for DescribeConfigsResponse {
-    fn has_error(&self) -> bool {
-        self.results.iter().any(|result| result.error_code.is_error())
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        self.results.iter().map(|result| result.error_code)
     }
 }

@@ -74,9 +74,7 @@ fn described(group_id: ByteStr, found: Described) -> DescribedGroup {
 }
 
 impl Answer for DescribeGroupsResponse {
-    fn has_error(&self) -> bool {
-        self.groups
-            .iter()
-            .any(|group| group.error_code != ErrorCode::None)
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        self.groups.iter().map(|group| group.error_code)
     }
 }

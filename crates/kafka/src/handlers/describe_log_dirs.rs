@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
+use std::iter;
 
 use firth_broker::Topic;
 use firth_kafka_codec::{
     ByteStr, DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
-    DescribeLogDirsResult, DescribeLogDirsTopic,
+    DescribeLogDirsResult, DescribeLogDirsTopic, ErrorCode,
 };
 
 use super::{Answer, once};
@@ -76,7 +77,7 @@ async fn described(
 }
 
 impl Answer for DescribeLogDirsResponse {
-    fn has_error(&self) -> bool {
-        self.error_code.is_error()
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        iter::once(self.error_code)
     }
 }

@@ -61,8 +61,8 @@ fn state(producer: &ActiveProducer) -> ProducerState {
 }
 
 impl Answer for DescribeProducersResponse {
-    fn has_error(&self) -> bool {
-        let mut partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
-        partitions.any(|partition| partition.error_code.is_error())
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        let partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.map(|partition| partition.error_code)
     }
 }

@@ -142,7 +142,7 @@ fn described(
 }
 
 impl Answer for DescribeTopicPartitionsResponse {
-    fn has_error(&self) -> bool {
-        self.topics.iter().any(|topic| topic.error_code.is_error())
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        self.topics.iter().map(|topic| topic.error_code)
     }
 }

@@ -1,3 +1,5 @@
+use std::iter;
+
 use firth_broker::Topic;
 use firth_kafka_codec::{
     ElectLeadersPartitionResult, ElectLeadersRequest, ElectLeadersResponse, ErrorCode, ReplicaElectionResult,
@@ -56,7 +58,7 @@ fn elect(topic: Option<&Topic>, index: i32) -> Refused {
 }
 
 impl Answer for ElectLeadersResponse {
-    fn has_error(&self) -> bool {
-        self.error_code.is_error()
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        iter::once(self.error_code)
     }
 }

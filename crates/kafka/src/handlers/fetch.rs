@@ -1,6 +1,8 @@
 //! Fetch, with long poll. Partitions are looked at in turns until there is enough or the time is up; in between only
 //! those are looked at again that the log has signalled.
 
+use std::iter;
+
 mod poll;
 mod room;
 
@@ -165,8 +167,8 @@ fn by_topic(partitions: &Partitions, answers: Vec<(Place, PartitionData)>) -> Ve
 }
 
 impl Answer for FetchResponse {
-    fn has_error(&self) -> bool {
-        let mut partitions = self.responses.iter().flat_map(|topic| &topic.partitions);
-        self.error_code != ErrorCode::None || partitions.any(|data| data.error_code != ErrorCode::None)
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        let partitions = self.responses.iter().flat_map(|topic| &topic.partitions);
+        iter::once(self.error_code).chain(partitions.map(|partition| partition.error_code))
     }
 }

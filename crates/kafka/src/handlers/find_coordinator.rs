@@ -1,3 +1,5 @@
+use std::iter;
+
 use firth_kafka_codec::{ByteStr, Coordinator, ErrorCode, FindCoordinatorRequest, FindCoordinatorResponse};
 
 use super::{Answer, message, metadata};
@@ -69,8 +71,8 @@ fn find(client: &Client, key_type: i8, key: ByteStr) -> Coordinator {
 }
 
 impl Answer for FindCoordinatorResponse {
-    fn has_error(&self) -> bool {
-        let mut all = self.coordinators.iter().map(|found| found.error_code);
-        self.error_code != ErrorCode::None || all.any(|code| code != ErrorCode::None)
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        let coordinators = self.coordinators.iter().map(|found| found.error_code);
+        iter::once(self.error_code).chain(coordinators)
     }
 }

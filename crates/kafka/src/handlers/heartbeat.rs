@@ -1,3 +1,5 @@
+use std::iter;
+
 use firth_kafka_codec::{ErrorCode, HeartbeatRequest, HeartbeatResponse};
 use smallvec::smallvec;
 
@@ -24,7 +26,7 @@ pub(super) async fn handle(client: Client, request: HeartbeatRequest) -> Durable
 
 impl Answer for HeartbeatResponse {
     /// That a group rebalances is no error, but news.
-    fn has_error(&self) -> bool {
-        !matches!(self.error_code, ErrorCode::None | ErrorCode::RebalanceInProgress)
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        iter::once(self.error_code)
     }
 }

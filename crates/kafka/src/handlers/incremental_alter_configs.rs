@@ -61,9 +61,7 @@ fn edit(config: &IncrementalAlterableConfig) -> Result<ConfigEdit, Refused> {
 }
 
 impl Answer for IncrementalAlterConfigsResponse {
-    fn has_error(&self) -> bool {
-        self.responses
-            .iter()
-            .any(|response| response.error_code.is_error())
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        self.responses.iter().map(|response| response.error_code)
     }
 }

@@ -1,3 +1,5 @@
+use std::iter;
+
 use firth_kafka_codec::{ErrorCode, InitProducerIdRequest, InitProducerIdResponse};
 
 use super::Answer;
@@ -40,7 +42,7 @@ pub(super) async fn handle(client: Client, request: InitProducerIdRequest) -> In
 }
 
 impl Answer for InitProducerIdResponse {
-    fn has_error(&self) -> bool {
-        self.error_code != ErrorCode::None
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        iter::once(self.error_code)
     }
 }

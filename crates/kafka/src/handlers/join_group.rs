@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::iter;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -161,8 +162,8 @@ fn respond(version: i16, mut response: JoinGroupResponse) -> JoinGroupResponse {
 
 impl Answer for JoinGroupResponse {
     /// To be given an id is no error.
-    fn has_error(&self) -> bool {
-        !matches!(self.error_code, ErrorCode::None | ErrorCode::MemberIdRequired)
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        iter::once(self.error_code)
     }
 }
 

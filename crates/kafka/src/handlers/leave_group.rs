@@ -1,3 +1,5 @@
+use std::iter;
+
 use firth_kafka_codec::{ErrorCode, LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse};
 use smallvec::smallvec;
 
@@ -65,8 +67,8 @@ fn respond(version: i16, members: Vec<MemberIdentity>, results: Vec<ErrorCode>) 
 }
 
 impl Answer for LeaveGroupResponse {
-    fn has_error(&self) -> bool {
-        let mut all = self.members.iter().map(|member| member.error_code);
-        self.error_code != ErrorCode::None || all.any(|code| code != ErrorCode::None)
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        let members = self.members.iter().map(|member| member.error_code);
+        iter::once(self.error_code).chain(members)
     }
 }

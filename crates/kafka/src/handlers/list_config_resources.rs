@@ -1,3 +1,5 @@
+use std::iter;
+
 use firth_kafka_codec::{
     ByteStr, ConfigResource, ErrorCode, ListConfigResourcesRequest, ListConfigResourcesResponse,
     RESOURCE_BROKER, RESOURCE_BROKER_LOGGER, RESOURCE_CLIENT_METRICS, RESOURCE_GROUP, RESOURCE_TOPIC,
@@ -50,7 +52,7 @@ pub(super) async fn handle(
 }
 
 impl Answer for ListConfigResourcesResponse {
-    fn has_error(&self) -> bool {
-        self.error_code.is_error()
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        iter::once(self.error_code)
     }
 }

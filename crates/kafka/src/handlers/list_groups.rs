@@ -1,3 +1,5 @@
+use std::iter;
+
 use firth_kafka_codec::{ByteStr, ErrorCode, ListGroupsRequest, ListGroupsResponse, ListedGroup};
 
 use super::{Answer, Durable};
@@ -32,7 +34,7 @@ pub(super) async fn handle(client: Client, request: ListGroupsRequest) -> Durabl
 }
 
 impl Answer for ListGroupsResponse {
-    fn has_error(&self) -> bool {
-        self.error_code != ErrorCode::None
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        iter::once(self.error_code)
     }
 }

@@ -135,8 +135,8 @@ fn answer_of_old(partition_index: i32, found: Result<Vec<i64>, ErrorCode>) -> Li
 }
 
 impl Answer for ListOffsetsResponse {
-    fn has_error(&self) -> bool {
-        let mut partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
-        partitions.any(|partition| partition.error_code != ErrorCode::None)
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        let partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.map(|partition| partition.error_code)
     }
 }

@@ -1,4 +1,6 @@
-use firth_kafka_codec::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
+use std::iter;
+
+use firth_kafka_codec::{ErrorCode, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
 
 use super::Answer;
 
@@ -11,7 +13,7 @@ pub(super) async fn handle(_: ListPartitionReassignmentsRequest) -> ListPartitio
 }
 
 impl Answer for ListPartitionReassignmentsResponse {
-    fn has_error(&self) -> bool {
-        self.error_code.is_error()
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        iter::once(self.error_code)
     }
 }

@@ -145,9 +145,7 @@ fn described(client: &Client, topic: &Topic) -> MetadataResponseTopic {
 }
 
 impl Answer for MetadataResponse {
-    fn has_error(&self) -> bool {
-        self.topics
-            .iter()
-            .any(|topic| topic.error_code != ErrorCode::None)
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        self.topics.iter().map(|topic| topic.error_code)
     }
 }

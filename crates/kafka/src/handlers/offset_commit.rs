@@ -130,8 +130,8 @@ fn respond(topics: Vec<OffsetCommitResponseTopic>) -> OffsetCommitResponse {
 }
 
 impl Answer for OffsetCommitResponse {
-    fn has_error(&self) -> bool {
-        let mut partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
-        partitions.any(|partition| partition.error_code != ErrorCode::None)
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        let partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.map(|partition| partition.error_code)
     }
 }

@@ -1,3 +1,5 @@
+use std::iter;
+
 use firth_kafka_codec::{
     ErrorCode, OffsetDeleteRequest, OffsetDeleteRequestTopic, OffsetDeleteResponse,
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
@@ -59,8 +61,8 @@ fn answer(asked: &OffsetDeleteRequestTopic, error_code: ErrorCode) -> OffsetDele
 }
 
 impl Answer for OffsetDeleteResponse {
-    fn has_error(&self) -> bool {
-        let mut partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
-        self.error_code != ErrorCode::None || partitions.any(|found| found.error_code != ErrorCode::None)
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        let partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
+        iter::once(self.error_code).chain(partitions.map(|partition| partition.error_code))
     }
 }

@@ -1,3 +1,4 @@
+use std::iter;
 use std::sync::Arc;
 
 use firth_broker::{Topic, TopicId};
@@ -169,9 +170,12 @@ fn answer(partition_index: i32, committed: Option<&Committed>) -> OffsetFetchRes
 }
 
 impl Answer for OffsetFetchResponse {
-    fn has_error(&self) -> bool {
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
         let of_groups = self.groups.iter().flat_map(|group| &group.topics);
-        let mut partitions = of_groups.flat_map(|topic| &topic.partitions);
-        self.error_code != ErrorCode::None || partitions.any(|found| found.error_code != ErrorCode::None)
+        let partitions = of_groups.flat_map(|topic| &topic.partitions);
+        let of_groups = self.groups.iter().map(|group| group.error_code);
+        iter::once(self.error_code)
+            .chain(of_groups)
+            .chain(partitions.map(|partition| partition.error_code))
     }
 }

@@ -57,8 +57,8 @@ fn result(partition: i32, end_offset: Result<Option<i64>, ErrorCode>) -> OffsetF
 }
 
 impl Answer for OffsetForLeaderEpochResponse {
-    fn has_error(&self) -> bool {
-        let mut partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
-        partitions.any(|partition| partition.error_code.is_error())
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        let partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.map(|partition| partition.error_code)
     }
 }

@@ -96,9 +96,6 @@ pub(super) fn handle(
         .map(|topic| produce.topic(topic))
         .collect();
     let Produce { commits, refused, .. } = produce;
-    if refused.is_some() {
-        client.server.metrics.api(ApiKey::Produce).error();
-    }
     let wait = throttle::of_produce(client, header, bytes, acks != ACKS_NONE);
     if acks != ACKS_NONE {
         let response = ProduceResponse {
@@ -206,6 +203,11 @@ impl Produce<'_> {
                 }
             }
             Err(mut refused) => {
+                self.client
+                    .server
+                    .metrics
+                    .api(ApiKey::Produce)
+                    .error(refused.error_code);
                 let response = PartitionProduceResponse {
                     index,
                     error_code: refused.error_code,

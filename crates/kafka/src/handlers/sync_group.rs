@@ -1,3 +1,5 @@
+use std::iter;
+
 use bytes::Bytes;
 use firth_kafka_codec::{ByteStr, ErrorCode, SyncGroupRequest, SyncGroupResponse};
 use smallvec::smallvec;
@@ -69,7 +71,7 @@ pub(super) async fn handle(
 }
 
 impl Answer for SyncGroupResponse {
-    fn has_error(&self) -> bool {
-        self.error_code != ErrorCode::None
+    fn error_codes(&self) -> impl Iterator<Item = ErrorCode> {
+        iter::once(self.error_code)
     }
 }

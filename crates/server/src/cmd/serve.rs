@@ -180,7 +180,13 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
     let mut listeners = JoinSet::new();
     let server = firth_kafka::Server::open(broker.clone(), kafka_config(settings, shares))
         .context("what is stored of the groups cannot be read")?;
-    let metrics = (!kafka.is_empty()).then(|| server.metrics());
+    let kafka_side = addresses.kafka.first().map(|first| firth_admin::Kafka {
+        server: server.clone(),
+        address: settings
+            .advertise
+            .as_ref()
+            .map_or_else(|| first.to_string(), ToString::to_string),
+    });
     for listener in kafka {
         let (server, stopping) = (server.clone(), stopping.clone());
         listeners.spawn(async move { server.serve(listener, stopping).await });
@@ -192,7 +198,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
             engine: engine.clone(),
             health: health.clone(),
             backups: backups.clone(),
-            kafka: metrics.clone(),
+            kafka: kafka_side.clone(),
             durability: settings.durability.of_engine(),
         };
         listeners.spawn(firth_admin::serve(listener, admin, stopping.clone()));

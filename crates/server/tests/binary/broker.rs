@@ -211,13 +211,10 @@ impl Broker {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// In a version of HTTP in which a body comes as it is.
     pub(crate) fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.addresses("http")[0]).unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
         let mut response = String::new();
         stream.read_to_string(&mut response).unwrap();
         response

@@ -12,6 +12,7 @@ mod crash;
 mod doctor;
 mod full_disk;
 mod memory;
+mod metrics;
 mod mount;
 mod profiles;
 mod records;

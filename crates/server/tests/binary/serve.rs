@@ -49,7 +49,7 @@ fn the_banner_says_where_everything_is() {
             TcpStream::connect(address).unwrap();
         }
     }
-    assert!(broker.get("/healthz").starts_with("HTTP/1.1 200"));
+    assert!(broker.get("/healthz").starts_with("HTTP/1.0 200"));
     assert!(
         broker
             .get("/metrics")

@@ -40,6 +40,10 @@ impl Group {
         self.protocol_type.as_ref()
     }
 
+    pub(crate) fn member_count(&self) -> usize {
+        self.members.len()
+    }
+
     pub(crate) fn describe(&self) -> Described {
         let protocol = self.protocol.clone().filter(|_| self.state == State::Stable);
         let members = self.members.iter().map(|(id, member)| DescribedMember {
