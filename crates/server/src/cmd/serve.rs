@@ -180,13 +180,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
     let mut listeners = JoinSet::new();
     let server = firth_kafka::Server::open(broker.clone(), kafka_config(settings, shares))
         .context("what is stored of the groups cannot be read")?;
-    let kafka_side = addresses.kafka.first().map(|first| firth_admin::Kafka {
-        server: server.clone(),
-        address: settings
-            .advertise
-            .as_ref()
-            .map_or_else(|| first.to_string(), ToString::to_string),
-    });
+    let kafka_side = kafka_side(settings, &server, &addresses.kafka);
     for listener in kafka {
         let (server, stopping) = (server.clone(), stopping.clone());
         listeners.spawn(async move { server.serve(listener, stopping).await });
@@ -246,6 +240,20 @@ impl Running {
         }
         tracing::info!("stopped");
     }
+}
+
+/// What the HTTP listener tells of the Kafka listeners, if there are any.
+fn kafka_side(
+    settings: &Settings,
+    server: &firth_kafka::Server,
+    addresses: &[SocketAddr],
+) -> Option<firth_admin::Kafka> {
+    let first = addresses.first()?;
+    let advertised = settings.advertise.as_ref().map(ToString::to_string);
+    Some(firth_admin::Kafka {
+        server: server.clone(),
+        address: advertised.unwrap_or_else(|| first.to_string()),
+    })
 }
 
 fn take_directory(settings: &Settings) -> Result<(Disk, Lock)> {
