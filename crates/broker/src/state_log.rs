@@ -160,7 +160,7 @@ impl StateLog {
             AppendError::Full => StateError::Full,
             AppendError::FrameTooLarge { bytes, max } => StateError::TooLarge { bytes, max },
             error => {
-                tracing::error!(%error, log = self.name(), "state could not be appended");
+                tracing::error!(%error, state = self.name(), "state could not be appended");
                 StateError::Failed
             }
         }

@@ -13,6 +13,7 @@ mod date;
 mod duration;
 mod environment;
 mod listen;
+mod logging;
 mod nearest;
 mod offsets;
 mod overlay;

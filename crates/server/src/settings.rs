@@ -13,6 +13,8 @@ use std::path::PathBuf;
 
 use value::Value;
 
+use crate::logging::LogFormat;
+
 /// A row of the table.
 #[derive(Debug)]
 pub(crate) struct Setting {
@@ -111,6 +113,8 @@ settings! {
     scrub_interval: Interval, "TIME", "7d";
     /// What is logged to stderr: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `firth_log=debug,info`.
     log: String, "FILTER", "info";
+    /// How it is logged: `text` in lines for people, `json` with an object in each line for programs.
+    log_format: LogFormat, "text|json", "text";
 }
 
 #[cfg(test)]

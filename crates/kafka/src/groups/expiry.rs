@@ -31,7 +31,7 @@ async fn expire(groups: &Groups, known_ms: i64) {
     for entry in groups.all() {
         let expired = groups.turn(&entry, |group, turn| group.expire(known_ms, &topic_name, turn));
         if let Some((expired @ 1.., _)) = expired {
-            tracing::info!(group = ?entry.id, expired, "offsets expired");
+            tracing::info!(group = &*entry.id, expired, "offsets expired");
             groups.shared.metrics.expired(expired);
         }
         tokio::task::yield_now().await;

@@ -1,6 +1,5 @@
 //! What a group is given to change with, and what comes out.
 
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -170,17 +169,6 @@ impl<'a> Why<'a> {
             cause,
             member,
             reason: None,
-        }
-    }
-}
-
-/// Clients choose ids and reasons: what they contain is escaped.
-impl fmt::Display for Why<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} by {:?}", self.cause.name(), self.member)?;
-        match self.reason {
-            Some(reason) => write!(f, ", who says {reason:?}"),
-            None => Ok(()),
         }
     }
 }

@@ -1,4 +1,3 @@
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::environment;
 use crate::listen::bind;
+use crate::logging;
 use crate::settings::{self, Durability, Given, SETTINGS, Setting, Settings, Shares};
 
 mod allocator;
@@ -97,11 +97,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let settings = settings::load(args.config.as_deref(), std::env::vars(), &args.flags)?;
     let filter =
         EnvFilter::try_new(&settings.log).map_err(|error| anyhow!("log is {:?}: {error}", settings.log))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    logging::start(filter, settings.log_format);
     refuse_strangers(&settings)?;
     allocator::suit(Shares::of(&settings).total);
     raise_file_limit();

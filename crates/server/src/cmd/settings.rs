@@ -40,6 +40,28 @@ variable is an error.
         );
     }
     document += "\
+## The log
+
+It goes to standard error, a line for each event; with `log_format` `json` each line is an object:
+
+```json
+{\"time\":\"2026-01-31T12:00:00.000000Z\",\"level\":\"INFO\",\"target\":\"firth_kafka::groups::group::rebalance\",\"message\":\"rebalancing\",\"group\":\"billing\",\"generation\":4,\"members\":3,\"cause\":\"member_joined\",\"member\":\"c-1-6f0d\",\"reason\":\"rejoin\"}
+```
+
+| level | what for |
+| --- | --- |
+| `error` | somebody should look: the storage failed, records are damaged, the disk is full, a bug |
+| `warn` | it goes on, but not as it was meant to: a connection that broke the protocol, a setting without effect, a clock that jumped |
+| `info` | what changes and is rare: start and stop, members of groups and each rebalance with its cause, quotas, backups |
+| `debug`, `trace` | each connection, topics, a group's requests that were not taken |
+
+A field has the same name wherever it occurs: `topic`, `partition`, `group`, `member`, `instance` (of a static member), `generation`, `cause`, `reason` (what a
+client says), `peer`, `log` (its number in the engine), `segment`, `lsn`, `first_offset` and `next_offset` of a stretch, `directory`, `error`; those that count
+bytes or milliseconds end with `_bytes` and `_ms`. Strings that clients choose are escaped.
+
+Of one place in the code at most 1,000 lines of `info` and `warn` are written at once, and 20 in a second from then on, whatever clients do. The line after
+those that were left out says how many, in `left_out`.
+
 ## Exit codes
 
 | code | meaning                                                                                       |

@@ -3,6 +3,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::logging::LogFormat;
+
 /// What a value must be able to do to stand in the table.
 pub(super) trait Value: Sized {
     /// The error says what a value must be.
@@ -152,6 +154,16 @@ impl Value for Durability {
             "disk" => Ok(Durability::Disk),
             "os" => Ok(Durability::Os),
             _ => Err("must be disk or os".to_owned()),
+        }
+    }
+}
+
+impl Value for LogFormat {
+    fn parse(text: &str) -> Result<LogFormat, String> {
+        match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("must be text or json".to_owned()),
         }
     }
 }

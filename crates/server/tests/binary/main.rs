@@ -11,6 +11,7 @@ mod commands;
 mod crash;
 mod doctor;
 mod full_disk;
+mod logging;
 mod memory;
 mod metrics;
 mod mount;

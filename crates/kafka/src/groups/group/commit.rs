@@ -137,7 +137,7 @@ impl Group {
         let gone: Vec<_> = of_topic.map(|(topic, partition, _)| (topic, partition)).collect();
         if let Err(error) = self.remove_offsets(&gone, turn) {
             // They are looked for again with those that expire.
-            tracing::warn!(group = ?self.id, %error, "offsets of a deleted topic are not removed");
+            tracing::warn!(group = &*self.id, %error, "offsets of a deleted topic are not removed");
         }
     }
 

@@ -46,7 +46,7 @@ impl Group {
             Ok(()) => gone.len(),
             Err(error) => {
                 // The next look tries again.
-                tracing::warn!(group = ?self.id, %error, "expired offsets are not removed");
+                tracing::warn!(group = &*self.id, %error, "expired offsets are not removed");
                 0
             }
         }

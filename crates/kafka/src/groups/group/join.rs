@@ -98,7 +98,11 @@ impl Group {
         if let Some(known) = known.cloned() {
             self.replace_static(&known, join, turn);
         } else if join.instance_id.is_none() && join.may_ask_for_id {
-            tracing::debug!(group = ?self.id, member = ?join.new_id, "a new member is given its id");
+            tracing::debug!(
+                group = &*self.id,
+                member = &*join.new_id,
+                "a new member is given its id"
+            );
             self.pend(join.new_id.clone(), turn.after(join.session_timeout_ms));
             let asked = Joined::refused(join.new_id, ErrorCode::MemberIdRequired);
             turn.joined(join.ticket, asked);

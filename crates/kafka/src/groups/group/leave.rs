@@ -56,7 +56,13 @@ impl Group {
             }
             member_id.clone()
         };
-        tracing::info!(group = ?self.id, member = ?id, instance = ?instance_id, ?reason, "a member leaves");
+        tracing::info!(
+            group = &*self.id,
+            member = &*id,
+            instance = instance_id.as_deref(),
+            reason = reason.as_deref(),
+            "a member leaves"
+        );
         self.remove(&id, turn);
         Ok(())
     }

@@ -18,7 +18,15 @@ impl Group {
     }
 
     pub(super) fn prepare_rebalance(&mut self, why: Why<'_>, turn: &mut Turn<'_>) {
-        tracing::info!(group = ?self.id, generation = self.generation, members = self.members.len(), "rebalancing: {why}");
+        tracing::info!(
+            group = &*self.id,
+            generation = self.generation,
+            members = self.members.len(),
+            cause = why.cause.name(),
+            member = why.member,
+            reason = why.reason,
+            "rebalancing"
+        );
         turn.rebalances.push(why.cause);
         if self.state == State::CompletingRebalance {
             self.refuse_assignment(ErrorCode::RebalanceInProgress, turn);
@@ -88,7 +96,11 @@ impl Group {
             .map(|(id, _)| id.clone())
             .collect();
         for id in absent {
-            tracing::info!(group = ?self.id, member = ?id, "a member has not joined in time and is removed");
+            tracing::info!(
+                group = &*self.id,
+                member = &*id,
+                "a member has not joined in time and is removed"
+            );
             self.remove(&id, turn);
         }
         if !self.members.is_empty() && !self.elect_leader() {
@@ -125,10 +137,14 @@ impl Group {
         self.leader = None;
         self.subscribed = self.subscriptions();
         self.change_state(State::Empty, turn.now);
-        tracing::info!(group = ?self.id, generation = self.generation, "the group is empty");
+        tracing::info!(
+            group = &*self.id,
+            generation = self.generation,
+            "the group is empty"
+        );
         if let Err(error) = self.store(turn) {
             // After a restart its last generation is there again, and its members are missed in time.
-            tracing::warn!(group = ?self.id, %error, "that a group is empty is not stored");
+            tracing::warn!(group = &*self.id, %error, "that a group is empty is not stored");
         }
     }
 
@@ -137,7 +153,10 @@ impl Group {
         self.subscribed = self.subscriptions();
         self.change_state(State::CompletingRebalance, turn.now);
         tracing::info!(
-            group = ?self.id, generation = self.generation, members = self.members.len(), protocol = ?self.protocol,
+            group = &*self.id,
+            generation = self.generation,
+            members = self.members.len(),
+            protocol = self.protocol.as_deref(),
             "all members have joined"
         );
         let ids: Vec<_> = self.members.keys().cloned().collect();

@@ -15,7 +15,10 @@ impl Group {
     /// else notices.
     pub(super) fn replace_static(&mut self, old_id: &Arc<str>, join: Join, turn: &mut Turn<'_>) {
         tracing::info!(
-            group = ?self.id, instance = ?join.instance_id, old = ?old_id, new = ?join.new_id,
+            group = &*self.id,
+            instance = join.instance_id.as_deref(),
+            old_member = &**old_id,
+            member = &*join.new_id,
             "a static member takes its place again"
         );
         let (id, ticket) = (join.new_id.clone(), join.ticket);

@@ -92,7 +92,7 @@ impl Group {
                 );
             }
             Err(error) => {
-                tracing::warn!(group = ?self.id, generation = self.generation, %error, "an assignment is not stored");
+                tracing::warn!(group = &*self.id, generation = self.generation, %error, "an assignment is not stored");
                 let error = error::of_state(&error, ErrorCode::GroupMaxSizeReached);
                 self.refuse_assignment(error, turn);
                 self.prepare_rebalance(Why::new(Cause::NotStored, &sync.member_id), turn);

@@ -31,7 +31,11 @@ impl Group {
             .filter(|(_, deadline_ms)| **deadline_ms <= now_ms);
         let late: Vec<Arc<str>> = late.map(|(id, _)| id.clone()).collect();
         for id in late {
-            tracing::debug!(group = ?self.id, member = ?id, "a new member did not join with the id it was given");
+            tracing::debug!(
+                group = &*self.id,
+                member = &*id,
+                "a new member did not join with the id it was given"
+            );
             self.unpend(&id);
             self.maybe_complete_join(turn);
         }
@@ -63,7 +67,11 @@ impl Group {
     }
 
     fn expire_session(&mut self, id: &str, turn: &mut Turn<'_>) {
-        tracing::info!(group = ?self.id, member = ?id, "a member was not heard of in time and is removed");
+        tracing::info!(
+            group = &*self.id,
+            member = id,
+            "a member was not heard of in time and is removed"
+        );
         self.remove(id, turn);
         match self.state {
             State::CompletingRebalance | State::Stable => {
@@ -79,7 +87,11 @@ impl Group {
         self.sync_deadline_ms = NEVER;
         let absent = std::mem::take(&mut self.pending_sync);
         for id in &absent {
-            tracing::info!(group = ?self.id, member = ?id, "a member did not ask for its assignment in time and is removed");
+            tracing::info!(
+                group = &*self.id,
+                member = &**id,
+                "a member did not ask for its assignment in time and is removed"
+            );
             self.remove(id, turn);
         }
         if let Some(first) = absent.first() {
