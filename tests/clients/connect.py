@@ -1,33 +1,32 @@
-"""A worker of Kafka Connect as a child process: started, asked through its REST interface, killed, always ended by its pid."""
+"""A worker of Kafka Connect, which is asked through its REST interface."""
 
 import json
-import os
-import subprocess
-import time
 import urllib.error
 import urllib.request
 
-from broker import accepts, end_with_parent, free_ports
+from broker import accepts, free_ports
+from child import Child, wait_until
 from programs import command
 
 START_S = 60
-END_S = 20
 STANDALONE = "org.apache.kafka.connect.cli.ConnectStandalone"
 DISTRIBUTED = "org.apache.kafka.connect.cli.ConnectDistributed"
 MIRROR_MAKER = "org.apache.kafka.connect.mirror.MirrorMaker"
 
 
-class Worker:
+class Worker(Child):
     """`with Worker(directory, settings) as worker:` runs one of a distributed cluster, and with `connectors` a standalone one.
 
     A worker that is started again has the address that it had.
     """
 
     def __init__(self, directory, settings, connectors=None):
-        directory.mkdir(parents=True, exist_ok=True)
-        self.log, self.process = directory / "log", None
         (self.port,) = free_ports(1)
         self.address = f"127.0.0.1:{self.port}"
+        files = [directory / "worker.properties"]
+        files += [directory / f"{name}.properties" for name in connectors or {}]
+        main = DISTRIBUTED if connectors is None else STANDALONE
+        super().__init__([*command("kafka-connect"), main, *files], directory)
         text = properties(
             {
                 "key.converter": "org.apache.kafka.connect.storage.StringConverter",
@@ -39,31 +38,9 @@ class Worker:
             }
             | settings
         )
-        (directory / "worker.properties").write_text(text)
-        files = [directory / "worker.properties"]
-        for name, config in (connectors or {}).items():
-            files.append(directory / f"{name}.properties")
-            files[-1].write_text(properties({"name": name} | config))
-        main = DISTRIBUTED if connectors is None else STANDALONE
-        self.command = [*command("kafka-connect"), main, *files]
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, failure, *_):
-        self.kill()
-        if failure is not None:
-            print("\n".join(self.log.read_text(errors="replace").splitlines()[-40:]), flush=True)
-
-    def start(self):
-        self.launch()
-        self.wait_until_ready()
-
-    def launch(self):
-        """Without waiting for it, so that several begin at once."""
-        if self.process is None or self.process.poll() is not None:
-            self.process = launch(self.command, self.log)
+        files[0].write_text(text)
+        for file, (name, config) in zip(files[1:], (connectors or {}).items()):
+            file.write_text(properties({"name": name} | config))
 
     def wait_until_ready(self):
         """It listens before it knows its connectors."""
@@ -75,15 +52,6 @@ class Worker:
             return True
         except (OSError, Refused):
             return False
-
-    def is_alive(self):
-        assert self.process.poll() is None, f"a worker ended with {self.process.returncode}"
-        return True
-
-    def kill(self):
-        """kill -9: it leaves no group, and commits nothing."""
-        self.process.kill()
-        self.process.wait(END_S)
 
     def ask(self, method, path, body=None):
         """The answer as a value, or None where there is none."""
@@ -131,20 +99,5 @@ class Refused(Exception):
         self.code = code
 
 
-def launch(line, log):
-    with open(log, "ab") as output:
-        return subprocess.Popen(
-            [str(part) for part in line], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            preexec_fn=end_with_parent, env={name: value for name, value in os.environ.items() if name != "CLASSPATH"},
-        )
-
-
 def properties(settings):
     return "".join(f"{name}={value}\n" for name, value in settings.items())
-
-
-def wait_until(done, within_s, what):
-    deadline = time.monotonic() + within_s
-    while not done():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.05)

@@ -140,8 +140,9 @@ PROGRAMS = {
     "kafka-clients": (install_java, run_java),
     "platformatic-kafka": (install_node, run_node),
     "franz-go": (install_go, run_go),
-    # What is named after these is a class of theirs.
+    # What is named after it is a class of it.
     "kafka-connect": (install_jars, run_jars),
+    "kafka-streams": (install_java, run_java),
 }
 # Those that tell the same scenarios, each in its language.
 CLIENTS = ("aiokafka", "kafkajs", "kafka-clients", "platformatic-kafka", "franz-go")

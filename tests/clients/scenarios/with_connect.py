@@ -8,7 +8,8 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from broker import Broker, free_ports
-from connect import Worker, wait_until
+from child import wait_until
+from connect import Worker
 from scenario import equal, fresh_topic, scenario
 
 PATIENCE_S = 60
@@ -102,9 +103,9 @@ def a_cluster_goes_on_when_workers_and_the_broker_are_killed(context):
         topic, source, sink = "lines", directory / "source", directory / "sink"
         settings = cluster_settings(broker.bootstrap, "connect-cluster")
         first, second = (Worker(directory / name, settings) for name in ("first", "second"))
-        for each in (first, second):
-            each.launch()
         with first, second, Lines(source) as lines:
+            first.wait_until_ready()
+            second.wait_until_ready()
             first.ask_until_taken("PUT", "/connectors/source/config", file_source(source, topic))
             second.ask_until_taken("PUT", "/connectors/sink/config", file_sink(sink, topic))
             wait_until(lambda: is_shared(first, [first, second], 4), PATIENCE_S, "both workers have their share")
