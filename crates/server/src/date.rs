@@ -25,10 +25,11 @@ pub(crate) fn iso(ms_since_1970: u64) -> String {
     format!("{to_the_second}.{:03}Z", ms_since_1970 % 1000)
 }
 
-/// Milliseconds since 1970 of a time of UTC such as `2026-01-31T12:00:00.123Z`; seconds, their fraction and the `Z` may be
-/// left out.
+/// Milliseconds since 1970 of a time such as `2026-01-31T12:00:00.123Z`. Seconds, their fraction and the zone may be left out,
+/// which is UTC then; another one is written as `+01:00`.
 pub(crate) fn parse_utc(text: &str) -> Option<i64> {
-    let (date, time) = text.strip_suffix('Z').unwrap_or(text).split_once('T')?;
+    let (date, time) = text.split_once('T')?;
+    let (time, zone_minutes) = zone(time)?;
     let mut date = date.splitn(3, '-').map(|part| part.parse::<u16>().ok());
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);
     let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
@@ -40,8 +41,35 @@ pub(crate) fn parse_utc(text: &str) -> Option<i64> {
         return None;
     }
     let ms: i64 = format!("{fraction:0<3}").parse().ok()?;
-    let seconds = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
-    Some((days_since_1970(year, month, day)? * 86_400 + seconds) * 1000 + ms)
+    let seconds = i64::from(hour) * 3600 + (i64::from(minute) - zone_minutes) * 60 + i64::from(second);
+    let since_1970 = (days_since_1970(year, month, day)? * 86_400 + seconds) * 1000 + ms;
+    (since_1970 >= 0).then_some(since_1970)
+}
+
+/// The time without its zone, and by how many minutes that is before UTC.
+fn zone(time: &str) -> Option<(&str, i64)> {
+    if let Some(utc) = time.strip_suffix('Z') {
+        return Some((utc, 0));
+    }
+    let Some(at) = time.find(['+', '-']) else {
+        return Some((time, 0));
+    };
+    let (time, zone) = time.split_at(at);
+    let (hours, minutes) = zone[1..].split_once(':')?;
+    let (hours, minutes): (u8, u8) = (hours.parse().ok()?, minutes.parse().ok()?);
+    if hours > 18 || minutes > 59 {
+        return None;
+    }
+    let minutes = i64::from(hours) * 60 + i64::from(minutes);
+    Some((time, if zone.starts_with('-') { -minutes } else { minutes }))
+}
+
+/// For clap.
+pub(crate) fn argument(text: &str) -> Result<i64, String> {
+    parse_utc(text).ok_or_else(|| {
+        "a time is written as 2026-01-31T12:00:00, 2026-01-31T12:00:00.123Z or 2026-01-31T13:00+01:00"
+            .to_owned()
+    })
 }
 
 /// Days are counted in years that begin in March, as above.
@@ -90,6 +118,8 @@ mod tests {
         assert_eq!(parse_utc(&iso(1_767_225_599_042)), Some(1_767_225_599_042));
         assert_eq!(parse_utc("1970-01-01T00:01"), Some(60_000));
         assert_eq!(parse_utc("1970-01-01T00:00:01.5Z"), Some(1500));
+        assert_eq!(parse_utc("1970-01-01T01:00:01+01:00"), Some(1000));
+        assert_eq!(parse_utc("1970-01-01T00:00:00.5-01:30"), Some(5_400_500));
         assert_eq!(parse_utc("1970-01-01T00:00:00.007"), Some(7));
         for text in [
             "",
@@ -102,6 +132,9 @@ mod tests {
             "1969-12-31T00:00",
             "1970-01-01T00",
             "1970-01-01T00:00+01:00",
+            "1970-01-01T00:00+1",
+            "2026-01-01T00:00+19:00",
+            "2026-01-01T00:00+01:60",
         ] {
             assert_eq!(parse_utc(text), None, "{text}");
         }

@@ -11,7 +11,8 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let numeric: Vec<bool> = (0..head.len())
         .map(|column| {
             let mut cells = rows.iter().filter_map(|row| row.get(column)).peekable();
-            cells.peek().is_some() && cells.all(|cell| cell.parse::<i64>().is_ok())
+            // What is not known of a number is a dash.
+            cells.peek().is_some() && cells.all(|cell| cell == "-" || cell.parse::<i64>().is_ok())
         })
         .collect();
     let line = |cells: &[String]| {

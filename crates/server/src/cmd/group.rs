@@ -1,8 +1,11 @@
+pub(crate) mod assignment;
 pub(crate) mod delete;
+pub(crate) mod delete_offsets;
 pub(crate) mod describe;
 pub(crate) mod lag;
 pub(crate) mod list;
 pub(crate) mod reset_offsets;
+pub(crate) mod scope;
 
 use std::process::ExitCode;
 
@@ -12,10 +15,12 @@ use anyhow::Result;
 pub(crate) enum Command {
     /// List the consumer groups
     List(list::Args),
-    /// Show a group's members, its offsets, and how far it is behind
+    /// Show the members of groups, their offsets, and how far they are behind
     Describe(describe::Args),
-    /// Delete a group that nobody is in, with its offsets
+    /// Delete groups that nobody is in, with their offsets
     Delete(delete::Args),
+    /// Delete offsets of a group in topics that nobody in it reads
+    DeleteOffsets(delete_offsets::Args),
     /// Move the offsets of a group that nobody is in; only with --execute
     ResetOffsets(reset_offsets::Args),
 }
@@ -26,6 +31,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
             Command::List(args) => list::run(args).await,
             Command::Describe(args) => describe::run(args).await,
             Command::Delete(args) => delete::run(args).await,
+            Command::DeleteOffsets(args) => delete_offsets::run(args).await,
             Command::ResetOffsets(args) => reset_offsets::run(args).await,
         }
     })?;

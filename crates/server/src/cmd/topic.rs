@@ -1,7 +1,9 @@
 pub(crate) mod alter;
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod delete_records;
 pub(crate) mod describe;
+pub(crate) mod figures;
 pub(crate) mod list;
 
 use std::process::ExitCode;
@@ -12,14 +14,16 @@ use anyhow::Result;
 pub(crate) enum Command {
     /// Create a topic
     Create(create::Args),
-    /// Give a topic more partitions
+    /// Give a topic more partitions, or another configuration
     Alter(alter::Args),
     /// List the topics
     List(list::Args),
-    /// Show a topic's partitions and offsets
+    /// Show the partitions of topics, their offsets and sizes, and what is configured
     Describe(describe::Args),
-    /// Delete a topic with all its records
+    /// Delete topics with all their records
     Delete(delete::Args),
+    /// Delete the oldest records of a topic
+    DeleteRecords(delete_records::Args),
 }
 
 pub(crate) fn run(command: Command) -> Result<ExitCode> {
@@ -30,6 +34,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
             Command::List(args) => list::run(args).await,
             Command::Describe(args) => describe::run(args).await,
             Command::Delete(args) => delete::run(args).await,
+            Command::DeleteRecords(args) => delete_records::run(args).await,
         }
     })?;
     Ok(ExitCode::SUCCESS)

@@ -1,14 +1,10 @@
 use std::io::{Write, stdout};
 
-use anyhow::{Context, Result};
-use firth_kafka_codec::{
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterableConfig,
-    OPERATION_DELETE, OPERATION_SET, RESOURCE_TOPIC,
-};
+use anyhow::Result;
+use firth_kafka_codec::{OPERATION_DELETE, OPERATION_SET};
 use serde_json::json;
 
-use super::{Resource, only};
-use crate::client::check;
+use super::{Named, Resource, alter};
 use crate::cmd::topic::create::{config, without_effect};
 use crate::target::Server;
 
@@ -31,10 +27,10 @@ pub(crate) struct DeleteArgs {
 }
 
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("resource").required(true).args(["topic", "group", "broker"]))]
 struct Change {
-    /// The topic
-    #[arg(long, value_name = "NAME")]
-    topic: String,
+    #[command(flatten)]
+    named: Named,
     /// Say whether it can be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -46,68 +42,49 @@ struct Change {
 }
 
 pub(super) async fn set(args: SetArgs) -> Result<()> {
-    let settings = args
+    let mut client = args.common.server.connect().await?;
+    let resource = args.common.named.find(&mut client).await?;
+    let changes = args
         .settings
         .iter()
-        .map(|(name, value)| IncrementalAlterableConfig {
-            name: name.as_str().into(),
-            config_operation: OPERATION_SET,
-            value: Some(value.as_str().into()),
-        });
-    alter(&args.common, settings.collect()).await?;
+        .map(|(name, value)| (&**name, OPERATION_SET, Some(&**value)));
+    alter(&mut client, &resource, changes, args.common.dry_run).await?;
     let notes: Vec<_> = without_effect(&args.settings).collect();
     let texts: Vec<_> = args
         .settings
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    report(&args.common, "set", &texts, &notes)
+    report(&args.common, &resource, "set", &texts, &notes)
 }
 
 pub(super) async fn delete(args: DeleteArgs) -> Result<()> {
-    let settings = args.settings.iter().map(|name| IncrementalAlterableConfig {
-        name: name.as_str().into(),
-        config_operation: OPERATION_DELETE,
-        value: None,
-    });
-    alter(&args.common, settings.collect()).await?;
-    report(&args.common, "deleted", &args.settings, &[])
+    let mut client = args.common.server.connect().await?;
+    let resource = args.common.named.find(&mut client).await?;
+    let changes = args.settings.iter().map(|name| (&**name, OPERATION_DELETE, None));
+    alter(&mut client, &resource, changes, args.common.dry_run).await?;
+    report(&args.common, &resource, "deleted", &args.settings, &[])
 }
 
-async fn alter(args: &Change, configs: Vec<IncrementalAlterableConfig>) -> Result<()> {
-    let mut client = args.server.connect().await?;
-    let resource = Resource {
-        resource_type: RESOURCE_TOPIC,
-        name: args.topic.clone(),
-    };
-    let asked = IncrementalAlterConfigsResource {
-        resource_type: resource.resource_type,
-        resource_name: resource.name.as_str().into(),
-        configs,
-    };
-    let request = IncrementalAlterConfigsRequest {
-        resources: vec![asked],
-        validate_only: args.dry_run,
-    };
-    let result = only(client.call(&request).await?.responses)?;
-    check(result.error_code, result.error_message.as_ref()).with_context(|| resource.title())
-}
-
-fn report(args: &Change, done: &str, settings: &[String], notes: &[String]) -> Result<()> {
-    let topic = &args.topic;
+fn report(
+    args: &Change,
+    resource: &Resource,
+    done: &str,
+    settings: &[String],
+    notes: &[String],
+) -> Result<()> {
     if args.json {
-        let report = json!({ "topic": topic, done: settings, "dry_run": args.dry_run, "notes": notes });
+        let report = json!({
+            resource.kind(): resource.name, done: settings, "dry_run": args.dry_run, "notes": notes,
+        });
         writeln!(stdout(), "{report}")?;
         return Ok(());
     }
-    let settings = settings.join(", ");
+    let (title, settings) = (resource.title(), settings.join(", "));
     if args.dry_run {
-        writeln!(
-            stdout(),
-            "topic {topic}: {settings} can be {done}; nothing was changed"
-        )?;
+        writeln!(stdout(), "{title}: {settings} can be {done}; nothing was changed")?;
     } else {
-        writeln!(stdout(), "topic {topic}: {done} {settings}")?;
+        writeln!(stdout(), "{title}: {done} {settings}")?;
     }
     for note in notes {
         eprintln!("note: {note}");

@@ -1,12 +1,11 @@
-//! The offsets of a group, and where its partitions begin and end.
+//! The offsets of a group, and where its partitions end.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use firth_kafka_codec::{
-    ApiKey, EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, OffsetFetchRequest, OffsetFetchRequestGroup,
-};
+use firth_kafka_codec::{ApiKey, ErrorCode, LATEST_TIMESTAMP, OffsetFetchRequest, OffsetFetchRequestGroup};
 
+use super::assignment::Assignment;
 use crate::client::{Client, check};
 use crate::offsets::offsets;
 
@@ -15,48 +14,100 @@ const BATCHED_MIN: i16 = 8;
 /// Topics are named by id from this version on.
 const BY_ID_MIN: i16 = 10;
 
-/// A partition that a group has an offset of.
+/// Offsets by topic and partition.
+pub(super) type Committed = BTreeMap<String, BTreeMap<i32, i64>>;
+
+/// A partition that a group has an offset of, or that a member was assigned.
 pub(super) struct Place {
     pub(super) topic: String,
     pub(super) partition: i32,
-    pub(super) offset: i64,
-    /// The first offset that the partition keeps, and the next one.
-    pub(super) first: i64,
-    pub(super) next: i64,
+    /// Absent where nothing was committed.
+    pub(super) offset: Option<i64>,
+    /// The next offset of the partition; absent where there is no such partition any more.
+    pub(super) next: Option<i64>,
+    /// Who reads it, by the place in the list of members.
+    pub(super) member: Option<usize>,
 }
 
 impl Place {
-    /// Records that the group has not read.
-    pub(super) fn lag(&self) -> i64 {
-        self.next.saturating_sub(self.offset.max(self.first)).max(0)
+    /// How far the group is behind, as Apache Kafka's tools count it: what retention took is counted too.
+    pub(super) fn lag(&self) -> Option<i64> {
+        Some(self.next?.saturating_sub(self.offset?))
     }
 }
 
-/// All that a group has committed, sorted.
-pub(super) async fn places(client: &mut Client, group: &str) -> Result<Vec<Place>> {
-    let mut places = Vec::new();
-    for (topic, committed) in committed(client, group).await? {
-        let partitions: Vec<i32> = committed.keys().copied().collect();
-        let first = offsets(client, &topic, &partitions, EARLIEST_TIMESTAMP).await?;
-        let next = offsets(client, &topic, &partitions, LATEST_TIMESTAMP).await?;
-        for ((partition, offset), (first, next)) in committed.into_iter().zip(first.into_iter().zip(next)) {
-            places.push(Place {
-                topic: topic.clone(),
-                partition,
-                offset,
-                first,
-                next,
-            });
+/// What is known of all places together.
+pub(super) fn lag(places: &[Place]) -> i64 {
+    places.iter().filter_map(Place::lag).sum()
+}
+
+/// All that a group has committed or its members were assigned, sorted.
+pub(super) async fn places(
+    client: &mut Client,
+    group: &str,
+    assignments: &[Assignment],
+) -> Result<Vec<Place>> {
+    let mut committed = committed(client, group).await?;
+    let mut members: BTreeMap<(&str, i32), usize> = BTreeMap::new();
+    for (member, assignment) in assignments.iter().enumerate() {
+        for (topic, partitions) in assignment {
+            for partition in partitions {
+                members.insert((topic, *partition), member);
+            }
         }
     }
+    let mut places = Vec::new();
+    let mut add = |topic: &str, partition: i32, offset: Option<i64>, member: Option<usize>| {
+        places.push(Place {
+            topic: topic.to_owned(),
+            partition,
+            offset,
+            next: None,
+            member,
+        });
+    };
+    for ((topic, partition), member) in members {
+        let known = committed.get_mut(topic);
+        let offset = known.and_then(|known| known.remove(&partition));
+        add(topic, partition, offset, Some(member));
+    }
+    for (topic, offsets) in &committed {
+        for (partition, offset) in offsets {
+            add(topic, *partition, Some(*offset), None);
+        }
+    }
+    places.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+    find_ends(client, &mut places).await?;
     Ok(places)
 }
 
-/// Offsets by topic and partition.
-pub(super) async fn committed(
-    client: &mut Client,
-    group: &str,
-) -> Result<BTreeMap<String, BTreeMap<i32, i64>>> {
+async fn find_ends(client: &mut Client, places: &mut [Place]) -> Result<()> {
+    for of_topic in places.chunk_by_mut(|a, b| a.topic == b.topic) {
+        let Some(topic) = of_topic.first().map(|place| place.topic.clone()) else {
+            continue;
+        };
+        let metadata = client.metadata(Some(&[&topic])).await?;
+        let found = metadata
+            .topics
+            .iter()
+            .find(|found| found.error_code == ErrorCode::None);
+        let count = found.map_or(0, |found| found.partitions.len());
+        let is_there = |place: &&mut Place| usize::try_from(place.partition).is_ok_and(|index| index < count);
+        let mut there: Vec<_> = of_topic.iter_mut().filter(is_there).collect();
+        let partitions: Vec<i32> = there.iter().map(|place| place.partition).collect();
+        if partitions.is_empty() {
+            continue;
+        }
+        let ends = offsets(client, &topic, &partitions, LATEST_TIMESTAMP).await?;
+        for (place, end) in there.iter_mut().zip(ends) {
+            place.next = Some(end);
+        }
+    }
+    Ok(())
+}
+
+/// What a group has committed; nothing where there is no such group.
+pub(super) async fn committed(client: &mut Client, group: &str) -> Result<Committed> {
     let version = client.version(ApiKey::OffsetFetch)?.min(BY_ID_MIN - 1);
     let request = OffsetFetchRequest {
         group_id: group.into(),
@@ -69,7 +120,7 @@ pub(super) async fn committed(
         ..Default::default()
     };
     let response = client.call_version(version, &request).await?;
-    let mut found: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
+    let mut found = Committed::new();
     let mut note = |topic: &str, partition, offset| {
         if offset >= 0 {
             found

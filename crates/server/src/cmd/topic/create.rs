@@ -3,7 +3,7 @@ use std::io::{Write, stdout};
 use anyhow::{Context, Result, bail};
 use firth_broker::{Effect, SETTINGS};
 use firth_kafka_codec::{
-    ByteStr, CreatableTopic, CreatableTopicConfig, CreatableTopicResult, CreateTopicsRequest,
+    ByteStr, CreatableTopic, CreatableTopicConfig, CreatableTopicResult, CreateTopicsRequest, ErrorCode,
 };
 use serde_json::json;
 
@@ -22,6 +22,12 @@ pub(crate) struct Args {
     /// A setting of the topic; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = config)]
     config: Vec<(String, String)>,
+    /// Succeed if the topic is there already, whatever it is like
+    #[arg(long)]
+    if_not_exists: bool,
+    /// Say whether it can be created, and do nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -45,6 +51,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let response = client
         .call(&CreateTopicsRequest {
             topics: vec![topic],
+            validate_only: args.dry_run,
             ..Default::default()
         })
         .await?;
@@ -52,6 +59,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
         .topics
         .first()
         .context("the broker's answer names no topic")?;
+    if args.if_not_exists && result.error_code == ErrorCode::TopicAlreadyExists {
+        return print_existing(&args);
+    }
     check(result.error_code, result.error_message.as_ref())
         .with_context(|| format!("topic {}", args.name))?;
     let (id, partitions) = (result.topic_id.to_string(), result.num_partitions);
@@ -62,18 +72,30 @@ pub(super) async fn run(args: Args) -> Result<()> {
             "id": id,
             "partitions": partitions,
             "replication_factor": result.replication_factor,
+            "created": !args.dry_run,
             "notes": notes,
         });
         writeln!(stdout(), "{created}")?;
-    } else {
-        writeln!(
+        return Ok(());
+    }
+    let name = &args.name;
+    match args.dry_run {
+        true => writeln!(
             stdout(),
-            "created {} ({partitions} partitions, id {id})",
-            args.name
-        )?;
-        for note in notes {
-            eprintln!("note: {note}");
-        }
+            "{name} can be created ({partitions} partitions); nothing was changed"
+        )?,
+        false => writeln!(stdout(), "created {name} ({partitions} partitions, id {id})")?,
+    }
+    for note in notes {
+        eprintln!("note: {note}");
+    }
+    Ok(())
+}
+
+fn print_existing(args: &Args) -> Result<()> {
+    match args.json {
+        true => writeln!(stdout(), "{}", json!({ "name": args.name, "created": false }))?,
+        false => writeln!(stdout(), "{} is there already", args.name)?,
     }
     Ok(())
 }

@@ -4,13 +4,13 @@ use anyhow::{Context, Result};
 use firth_kafka_codec::{ByteStr, DeleteTopicState, DeleteTopicsRequest};
 use serde_json::json;
 
-use crate::client::check;
 use crate::target::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    name: String,
-    /// Print JSON
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+    /// Print one JSON object for each topic
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -19,26 +19,26 @@ pub(crate) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     let mut client = args.server.connect().await?;
-    let name = ByteStr::from(args.name.as_str());
-    let request = DeleteTopicsRequest {
-        topics: vec![DeleteTopicState {
-            name: Some(name.clone()),
-            ..Default::default()
-        }],
-        topic_names: vec![name],
-        timeout_ms: 30_000,
-    };
-    let response = client.call(&request).await?;
-    let result = response
-        .responses
-        .first()
-        .context("the broker's answer names no topic")?;
-    check(result.error_code, result.error_message.as_ref())
-        .with_context(|| format!("topic {}", args.name))?;
-    if args.json {
-        writeln!(stdout(), "{}", json!({ "name": args.name, "deleted": true }))?;
-    } else {
-        writeln!(stdout(), "deleted {}", args.name)?;
+    for topic in &args.names {
+        let name = ByteStr::from(topic.as_str());
+        let request = DeleteTopicsRequest {
+            topics: vec![DeleteTopicState {
+                name: Some(name.clone()),
+                ..Default::default()
+            }],
+            topic_names: vec![name],
+            timeout_ms: 30_000,
+        };
+        let response = client.call(&request).await?;
+        let result = response.responses.first();
+        let result = result.context("the broker's answer names no topic")?;
+        client
+            .check_topic(result.error_code, result.error_message.as_ref(), topic)
+            .await?;
+        match args.json {
+            true => writeln!(stdout(), "{}", json!({ "name": topic, "deleted": true }))?,
+            false => writeln!(stdout(), "deleted {topic}")?,
+        }
     }
     Ok(())
 }
