@@ -2,14 +2,15 @@
 //!
 //! Lanes may write while the backlog, what was written and is in no segment, lies in memory: from there it is sealed
 //! without reading it back. A larger one, which a burst left behind, is worked off: for two bytes that are sealed one may
-//! be written.
+//! be written, half of it when they are read back and half when they are in the segment, so that nobody waits for a whole
+//! segment.
 
 use crate::environment::Options;
 use crate::lock::{abort, lock};
 use crate::sync::{Condvar, Mutex};
 
 /// What sealing may let in ahead of the lanes, in bytes.
-const CREDIT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const CREDIT_BYTES_MAX: i64 = 4 * 1024 * 1024;
 
 pub(crate) struct Gate {
     /// A backlog up to here lies in memory.
@@ -27,7 +28,8 @@ struct State {
     backlog_bytes: u64,
     /// What the segment that is being written has of it.
     sealing_bytes: u64,
-    credit_bytes: u64,
+    /// What may pass ahead of sealing. A block passes where there is any, and what it takes beyond is owed.
+    credit_bytes: i64,
 }
 
 impl State {
@@ -35,8 +37,15 @@ impl State {
         self.backlog_bytes.saturating_sub(self.sealing_bytes) < memory_bytes
     }
 
+    /// A backlog in memory needs none.
+    fn give_credit(&mut self, bytes: u64, memory_bytes: u64) {
+        if !self.is_in_memory(memory_bytes) {
+            self.credit_bytes = (self.credit_bytes + bytes.cast_signed()).min(CREDIT_BYTES_MAX);
+        }
+    }
+
     fn is_shut(&self, memory_bytes: u64) -> bool {
-        self.holds && !self.closed && self.credit_bytes == 0 && !self.is_in_memory(memory_bytes)
+        self.holds && !self.closed && self.credit_bytes <= 0 && !self.is_in_memory(memory_bytes)
     }
 }
 
@@ -60,7 +69,9 @@ impl Gate {
             .changed
             .wait_while(lock(&self.state), |state| state.is_shut(self.memory_bytes));
         let mut state = state.unwrap_or_else(|_| abort());
-        state.credit_bytes = state.credit_bytes.saturating_sub(bytes);
+        if state.holds && !state.is_in_memory(self.memory_bytes) {
+            state.credit_bytes -= bytes.cast_signed();
+        }
         state.backlog_bytes += bytes;
     }
 
@@ -74,13 +85,18 @@ impl Gate {
         }
     }
 
+    /// So many bytes more of the backlog were read back, to be sealed.
+    pub(crate) fn read_back(&self, bytes: u64) {
+        lock(&self.state).give_credit(bytes / 4, self.memory_bytes);
+        self.changed.notify_all();
+    }
+
     /// So many bytes more are in the segment that is being written.
     pub(crate) fn progress(&self, bytes: u64) {
         let mut state = lock(&self.state);
         state.sealing_bytes += bytes;
-        if !state.is_in_memory(self.memory_bytes) {
-            state.credit_bytes = (state.credit_bytes + bytes / 2).min(CREDIT_BYTES_MAX);
-        }
+        state.give_credit(bytes / 4, self.memory_bytes);
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -153,14 +169,16 @@ mod tests {
         assert!(is_shut(&gate));
         let mut passed = 0;
         for _ in 0..96 {
-            gate.progress(MIB);
-            while !is_shut(&gate) {
-                gate.pass(MIB / 4);
-                passed += 1;
+            for step in [Gate::read_back, Gate::progress] {
+                step(&gate, MIB);
+                while !is_shut(&gate) {
+                    gate.pass(MIB);
+                    passed += 1;
+                }
             }
             gate.sealed(MIB);
         }
-        assert!((46..=50).contains(&(passed / 4)), "{passed}");
+        assert!((46..=50).contains(&passed), "{passed}");
     }
 
     #[test]

@@ -112,9 +112,10 @@ pub(crate) fn seal(
         carried.losses_before(source.last_lsn, |hole| segments::is_kept(&views, hole))
     };
     let producers = &mut carried.producers;
+    let disk = core.disk();
     let loaded = blocks
         .iter()
-        .map(|block| block.load())
+        .map(|block| load(block, disk))
         .collect::<io::Result<Vec<_>>>()?;
     let pieces = pieces(unsealed, &loaded);
     let mut changed = producers.held_by(dead);
@@ -122,7 +123,6 @@ pub(crate) fn seal(
     if pieces.is_empty() && changed.is_empty() && losses.is_empty() {
         return Ok(None);
     }
-    let disk = core.disk();
     let appended_ms = core.appended_ms();
     let mut writer = create(disk, id)?;
     let kept = pieces.iter().filter(|piece| !piece.is_trimmed);
@@ -243,6 +243,14 @@ impl Sources<'_> {
 fn create(disk: &Disk, id: SegmentId) -> io::Result<Writer<'_>> {
     let mode = if disk.direct { Mode::Direct } else { Mode::Buffered };
     Writer::create(&*disk.storage, id, mode)
+}
+
+fn load(block: &StoredBlock, disk: &Disk) -> io::Result<Loaded> {
+    let loaded = block.load()?;
+    if matches!(loaded, Loaded::Wal(_)) {
+        disk.gate.read_back(block.payload_bytes);
+    }
+    Ok(loaded)
 }
 
 /// The parts of logs that still exist, in order of their logs and offsets.
