@@ -11,13 +11,14 @@ use crate::file::aligned::AlignedBuffer;
 use crate::lock::lock;
 use crate::quarantine;
 use crate::sync::Mutex;
+use crate::view::TailExtent;
 use crate::wal::WalFile;
 
 pub(crate) struct StoredBlock {
     pub(crate) lsn: u64,
     pub(crate) entries: Box<[Entry]>,
     pub(crate) payload_bytes: u64,
-    /// What the buffer takes of memory, while it is held.
+    /// What it takes of memory while its bytes are held, with what points to them.
     pub(crate) buffer_bytes: usize,
     held: Mutex<Held>,
 }
@@ -60,10 +61,13 @@ impl StoredBlock {
         buffer: Option<AlignedBuffer>,
     ) -> StoredBlock {
         let payload_bytes = entries.iter().map(|entry| u64::from(entry.length)).sum();
-        let buffer_bytes = buffer.as_ref().map_or(0, AlignedBuffer::storage_bytes);
+        let buffer = buffer.map(|buffer| compact(buffer, end_of(&entries)));
+        let pointers_bytes =
+            size_of::<StoredBlock>() + entries.len() * (size_of::<Entry>() + size_of::<TailExtent>());
+        let buffer_bytes = buffer.as_ref().map_or(0, |(_, bytes)| bytes + pointers_bytes);
         let held = Mutex::new(Held {
             place: Some(place),
-            buffer: buffer.map(AlignedBuffer::freeze),
+            buffer: buffer.map(|(buffer, _)| buffer),
         });
         StoredBlock {
             lsn,
@@ -125,14 +129,9 @@ impl StoredBlock {
         };
         let place =
             place.ok_or_else(|| io::Error::other("an unsealed block is neither in memory nor in the WAL"))?;
-        let length = self
-            .entries
-            .iter()
-            .map(|entry| entry.position as usize + entry.length as usize)
-            .max();
         place
             .file
-            .read(place.position, length.unwrap_or(0))
+            .read(place.position, end_of(&self.entries))
             .map(Loaded::Wal)
     }
 
@@ -149,5 +148,22 @@ impl StoredBlock {
 
     pub(crate) fn forget_place(&self) {
         lock(&self.held).place = None;
+    }
+}
+
+/// Where the last slice ends, from the block's start.
+fn end_of(entries: &[Entry]) -> usize {
+    let end = |entry: &Entry| entry.position as usize + entry.length as usize;
+    entries.iter().map(end).max().unwrap_or(0)
+}
+
+/// The bytes of a block up to its end, and what they take of memory. Most of a small one's buffer is padding and alignment, so
+/// it goes back to its pool and a copy is kept.
+fn compact(buffer: AlignedBuffer, end: usize) -> (Bytes, usize) {
+    if end <= buffer.storage_bytes() / 2 {
+        (Bytes::copy_from_slice(&buffer.as_slice()[..end]), end)
+    } else {
+        let bytes = buffer.storage_bytes();
+        (buffer.freeze(), bytes)
     }
 }
