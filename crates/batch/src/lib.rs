@@ -1,8 +1,9 @@
 //! Kafka's RecordBatch v2: the form that every message has in memory, on disk and on the Kafka wire.
 //!
-//! A batch is stored as its producer sent it, compressed as received. This crate reads its header, checks it,
+//! A batch is stored as its producer sent it, compressed as received unless its topic wants otherwise. This crate reads its header, checks it,
 //! patches the fields that the broker owns, and opens or builds one where that cannot be avoided. For key compaction it
-//! leaves records out of a batch ([`retain()`]) and remembers the latest offset of each key ([`LatestOffsets`]).
+//! leaves records out of a batch ([`retain()`]) and remembers the latest offset of each key ([`LatestOffsets`]), and for topics that
+//! have a compression of their own it compresses a batch anew ([`recompress()`]).
 //!
 //! Invariants:
 //! - No input makes a function here panic, read out of bounds, or allocate more than it names. Lengths are checked
@@ -32,6 +33,7 @@ mod crc;
 mod error;
 mod header;
 mod latest;
+mod recompress;
 mod records;
 mod retain;
 mod varint;
@@ -47,5 +49,6 @@ pub use header::{
     NO_TIMESTAMP, TimestampType, assign,
 };
 pub use latest::{Full, LatestOffsets};
+pub use recompress::recompress;
 pub use records::{Headers, Record, RecordHeader, Records, RecordsIter};
 pub use retain::{Retained, retain};

@@ -154,7 +154,7 @@ fn copy_rebased(mut records: &[u8], from: i64, to: i64, out: &mut Vec<u8>) -> Re
 }
 
 /// A batch of `records`, which lie after room for the header, compressed as the header says.
-fn assemble(mut header: Header, records: Vec<u8>) -> Result<Batch, Error> {
+pub(crate) fn assemble(mut header: Header, records: Vec<u8>) -> Result<Batch, Error> {
     let mut bytes = match header.attributes.compression()? {
         Compression::None => records,
         codec => {

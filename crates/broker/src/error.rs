@@ -110,11 +110,11 @@ pub enum ProduceError {
     /// The topic is compacted. `indexes` are those of the first of them within the batch, `count` counts all.
     #[error("a compacted topic takes no record without a key, and {count} of the batch have none")]
     WithoutKey { indexes: Vec<i32>, count: usize },
-    /// The topic is compacted, and so the batch was opened.
+    /// The topic is compacted or has a compression of its own, and so the batch was opened.
     #[error("the records of the batch cannot be read: {0}")]
     Unreadable(#[source] firth_batch::Error),
-    /// The topic is compacted, and so the batch was opened. The same records would pass in smaller batches.
-    #[error("the records of a batch for a compacted topic may have {max} bytes without compression")]
+    /// The batch was opened for the same reasons. The same records would pass in smaller batches.
+    #[error("the records of a batch for this topic may have {max} bytes without compression")]
     RecordsTooLarge { max: usize },
     #[error("producer {producer_id}: sequence {found} where {expected} was expected")]
     OutOfOrderSequence {

@@ -1,13 +1,14 @@
 //! The way of a batch from a protocol to the engine: the topic's rules, then the sequencer.
 
-use firth_batch::{Batch, NO_TIMESTAMP, TimestampType};
+use firth_batch::{Batch, NO_TIMESTAMP, TimestampType, recompress};
 use firth_log::{Commit, FRAME_BYTES_MAX, Frame};
 
 use crate::broker::Broker;
 use crate::counters::add;
+use crate::topic_config::CompressionType;
 use crate::{ProduceError, Topic, TopicConfig};
 
-/// Bytes of a compacted topic's records without compression: as many as there can be in a batch that has none.
+/// Bytes without compression of the records of a batch that is opened: as many as there can be in one that has none.
 /// They are held while the batch is looked at and no longer, so once for each thread at most.
 const OPENED_BYTES_MAX: usize = FRAME_BYTES_MAX;
 /// Records without a key that are named; a batch can have millions.
@@ -31,7 +32,8 @@ impl Broker {
     ///
     /// With LogAppendTime the batch gets the broker's time. With CreateTime its first and its greatest timestamp
     /// are held against the topic's limits; those of the records between them are not looked at. A batch for a topic
-    /// that is compacted is opened, on the caller's thread, as each of its records needs a key.
+    /// that is compacted is opened, on the caller's thread, as each of its records needs a key, and so is one that the topic
+    /// wants compressed in another way.
     pub fn append(&self, topic: &Topic, partition: i32, batch: Batch) -> Result<Appended, ProduceError> {
         let appended = self.append_unless_refused(topic, partition, batch);
         if appended.is_err() {
@@ -73,13 +75,7 @@ impl Broker {
 
 /// Applies what a topic's configuration says about single batches.
 fn admit(config: &TopicConfig, batch: Batch, now_ms: i64) -> Result<Batch, ProduceError> {
-    let max = usize::try_from(config.max_message_bytes).unwrap_or(0);
-    if batch.len() > max {
-        return Err(ProduceError::MessageTooLarge {
-            bytes: batch.len(),
-            max,
-        });
-    }
+    check_length(config, &batch)?;
     if batch.header().attributes.is_transactional() {
         return Err(ProduceError::Transactional);
     }
@@ -89,18 +85,37 @@ fn admit(config: &TopicConfig, batch: Batch, now_ms: i64) -> Result<Batch, Produ
     if config.cleanup_policy.compacts() {
         check_keys(&batch)?;
     }
+    let batch = match config.compression_type {
+        CompressionType::Producer => batch,
+        CompressionType::Always(codec) => recompress(batch, codec, OPENED_BYTES_MAX).map_err(unopened)?,
+    };
+    // As large as it was sent, and as large as it will be stored.
+    check_length(config, &batch)?;
     match config.message_timestamp_type {
         TimestampType::LogAppendTime => Ok(batch.with_log_append_time(now_ms)),
         TimestampType::CreateTime => Ok(batch),
     }
 }
 
-/// Reads all records, so that compaction will be able to as well.
-fn check_keys(batch: &Batch) -> Result<(), ProduceError> {
-    let records = batch.records(OPENED_BYTES_MAX).map_err(|error| match error {
+fn check_length(config: &TopicConfig, batch: &Batch) -> Result<(), ProduceError> {
+    let max = usize::try_from(config.max_message_bytes).unwrap_or(0);
+    let bytes = batch.len();
+    if bytes > max {
+        return Err(ProduceError::MessageTooLarge { bytes, max });
+    }
+    Ok(())
+}
+
+fn unopened(error: firth_batch::Error) -> ProduceError {
+    match error {
         firth_batch::Error::TooLarge { limit } => ProduceError::RecordsTooLarge { max: limit },
         error => ProduceError::Unreadable(error),
-    })?;
+    }
+}
+
+/// Reads all records, so that compaction will be able to as well.
+fn check_keys(batch: &Batch) -> Result<(), ProduceError> {
+    let records = batch.records(OPENED_BYTES_MAX).map_err(unopened)?;
     let (mut indexes, mut count) = (Vec::new(), 0);
     for record in &records {
         let record = record.map_err(ProduceError::Unreadable)?;
@@ -196,6 +211,44 @@ mod tests {
         let admitted = admit(&config, batch(&[i64::MAX]), 77).unwrap();
         let records = admitted.records(1000).unwrap();
         assert_eq!(records.iter().next().unwrap().unwrap().timestamp, 77);
+    }
+
+    #[test]
+    fn a_topic_may_have_a_compression_of_its_own() {
+        let large = |codec| {
+            let mut builder = Builder::new(codec);
+            builder.push(0, None, Some(&[7; 10_000]), &[]);
+            builder.build()
+        };
+        for sent in Compression::ALL {
+            assert_eq!(admit(&TopicConfig::default(), large(sent), 0), Ok(large(sent)));
+            for (name, stored) in [
+                ("uncompressed", Compression::None),
+                ("gzip", Compression::Gzip),
+                ("snappy", Compression::Snappy),
+                ("lz4", Compression::Lz4),
+                ("zstd", Compression::Zstd),
+            ] {
+                let config = config(&[("compression.type", name)]);
+                assert_eq!(admit(&config, large(sent), 0), Ok(large(stored)), "{sent} {name}");
+            }
+        }
+
+        let small = config(&[
+            ("compression.type", "uncompressed"),
+            ("max.message.bytes", "9000"),
+        ]);
+        let refused = admit(&small, large(Compression::Zstd), 0);
+        assert!(
+            matches!(refused, Err(ProduceError::MessageTooLarge { max: 9000, .. })),
+            "{refused:?}"
+        );
+        let small = config(&[("compression.type", "zstd"), ("max.message.bytes", "9000")]);
+        let refused = admit(&small, large(Compression::None), 0);
+        assert!(
+            matches!(refused, Err(ProduceError::MessageTooLarge { max: 9000, .. })),
+            "{refused:?}"
+        );
     }
 
     fn compacted() -> TopicConfig {

@@ -10,7 +10,7 @@ pub use change::{ConfigChange, ConfigEdit};
 
 use std::fmt;
 
-use firth_batch::TimestampType;
+use firth_batch::{Compression, TimestampType};
 use firth_log::FRAME_BYTES_MAX;
 
 const FRAME_BYTES: i64 = FRAME_BYTES_MAX as i64;
@@ -99,10 +99,15 @@ impl Ratio {
     }
 }
 
+/// How a topic's batches are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompressionType {
     Producer,
+    Always(Compression),
 }
+
+/// What the setting calls [`Compression::None`].
+const UNCOMPRESSED: &str = "uncompressed";
 
 /// What a value must be able to do to stand in the table.
 trait Value: Sized {
@@ -166,8 +171,9 @@ settings! {
         Range(0, i64::MAX), Enforced;
     /// How many milliseconds after the broker's clock a batch's last timestamp may be, with CreateTime.
     "message.timestamp.after.max.ms" timestamp_after_max_ms: i64 = "3600000", Range(0, i64::MAX), Enforced;
-    /// Batches are stored as the producer compressed them.
-    "compression.type" compression_type: CompressionType = "producer", OneOf(&["producer"]), Enforced;
+    /// How batches are stored: as the producer compressed them, or all with this codec, or all without.
+    "compression.type" compression_type: CompressionType = "producer",
+        OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), Enforced;
     /// Whether old records are deleted, or of each key the latest one is kept, or both.
     "cleanup.policy" cleanup_policy: CleanupPolicy = "delete", POLICIES, Enforced;
     /// Milliseconds for which a record is not compacted.
@@ -357,12 +363,21 @@ impl Value for TimestampType {
 }
 
 impl Value for CompressionType {
-    fn from_text(_: &str) -> CompressionType {
-        CompressionType::Producer
+    fn from_text(text: &str) -> CompressionType {
+        match Compression::from_name(text) {
+            Some(codec) => CompressionType::Always(codec),
+            None if text == UNCOMPRESSED => CompressionType::Always(Compression::None),
+            None => CompressionType::Producer,
+        }
     }
 
     fn text(&self) -> String {
-        "producer".to_owned()
+        let text = match self {
+            CompressionType::Producer => "producer",
+            CompressionType::Always(Compression::None) => UNCOMPRESSED,
+            CompressionType::Always(codec) => codec.name(),
+        };
+        text.to_owned()
     }
 }
 
