@@ -15,6 +15,7 @@ use crate::{
     compare::{self, Comparison},
     consume::{self, Follow, Reading},
     flush::{self, Flushing},
+    groups::{self, Grouping},
     ideal::{self, Settings, Shape},
     idle::{self, Idling},
     latency::{self, Pacing},
@@ -51,6 +52,8 @@ enum Command {
     Flush(Flush),
     /// Open connections that do nothing and see what they cost.
     Idle(Idle),
+    /// Keep consumer groups alive, see what their heartbeats cost, and rebalance one.
+    Groups(Groups),
     /// Run the scenarios on the ideal server and on a broker in turn, and print the table of figures.
     Compare(Compare),
     /// Run the workloads on Firth and on Apache Kafka in turn, and print the table of figures.
@@ -209,6 +212,28 @@ struct Idle {
 }
 
 #[derive(Debug, Args)]
+struct Groups {
+    #[command(flatten)]
+    target: Target,
+    #[arg(long, default_value_t = 1000)]
+    groups: usize,
+    /// Members of each group.
+    #[arg(long, default_value_t = 4)]
+    members: usize,
+    /// Members of the group that is rebalanced.
+    #[arg(long, default_value_t = 100)]
+    rebalanced_members: usize,
+    #[arg(long, default_value_t = 6)]
+    rebalances: usize,
+    #[arg(long, default_value_t = 3.0)]
+    heartbeat_seconds: f64,
+    #[arg(long, default_value_t = 3.0)]
+    warmup_seconds: f64,
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+}
+
+#[derive(Debug, Args)]
 struct Compare {
     /// The broker's binary; without one only the floor is measured.
     #[arg(long)]
@@ -275,6 +300,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Latency(args) => latency::run(&args.pacing()?, timestamp_ms())?.report(),
         Command::Flush(args) => flush::run(&args.flushing())?.report(),
         Command::Steady(args) => steady::run(&args.steadiness())?,
+        Command::Groups(args) => groups::run(&args.grouping()?)?.report(),
         Command::Idle(args) => idle::run(&args.idling()?)?.report(),
     };
     report.print(cli.json);
@@ -381,6 +407,22 @@ impl Idle {
             bootstrap: self.target.address()?,
             connections: self.connections,
             pid,
+        })
+    }
+}
+
+impl Groups {
+    fn grouping(self) -> Result<Grouping> {
+        Ok(Grouping {
+            bootstrap: self.target.address()?,
+            pid: self.target.pid,
+            groups: self.groups,
+            members: self.members,
+            rebalanced_members: self.rebalanced_members,
+            rebalances: self.rebalances,
+            heartbeat_interval: Duration::from_secs_f64(self.heartbeat_seconds),
+            warmup: Duration::from_secs_f64(self.warmup_seconds),
+            duration: Duration::from_secs_f64(self.seconds),
         })
     }
 }

@@ -4,6 +4,7 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    os::fd::{AsFd, BorrowedFd},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -134,5 +135,11 @@ impl Connection {
         );
         frame.drain(..4);
         Ok(frame)
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What holds here: no client library and no codec of Firth is used, so that neither is measured or trusted; a driver runs on one
 //! thread, since it shares the machine with the server; every reply is checked, so that a figure is never one of errors.
-//! What is absent: authentication, TLS and consumer groups. How to run it and what it found is in docs/benchmarks.md.
+//! What is absent: authentication and TLS. How to run it and what it found is in docs/benchmarks.md.
 #![allow(
     clippy::disallowed_methods,
     reason = "a benchmark measures real time, and waits for a process that it cannot subscribe to"
@@ -14,6 +14,7 @@ mod compare;
 mod connection;
 mod consume;
 mod flush;
+mod groups;
 mod ideal;
 mod idle;
 mod kcat;

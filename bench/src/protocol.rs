@@ -2,6 +2,7 @@
 //! Apache Kafka 4 both speak it: ApiVersions 0, Metadata 7, CreateTopics 4, CreatePartitions 1, ListOffsets 2, Produce 9,
 //! Fetch 12.
 
+pub(crate) mod groups;
 pub(crate) mod many;
 
 use anyhow::{Context, Result, ensure};

@@ -78,6 +78,11 @@ impl Encoder {
         self.i16(value.len() as i16).raw(value.as_bytes())
     }
 
+    /// Bytes with an i32 length.
+    pub(crate) fn bytes(&mut self, value: &[u8]) -> &mut Self {
+        self.i32(value.len() as i32).raw(value)
+    }
+
     pub(crate) fn compact_string(&mut self, value: &str) -> &mut Self {
         self.uvarint(value.len() as u32 + 1).raw(value.as_bytes())
     }

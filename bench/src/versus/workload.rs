@@ -54,6 +54,8 @@ enum Kind {
     /// A real client library, librdkafka in kcat.
     Client,
     Footprint,
+    /// 1,000 consumer groups of 4 members.
+    Groups,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +126,11 @@ fn all() -> Vec<Workload> {
         "start with an empty directory, memory and CPU at rest, idle connections",
         Kind::Footprint,
     ));
+    workloads.push(other(
+        "groups",
+        "1,000 consumer groups of 4 members with heartbeats, and rebalances of one of 100",
+        Kind::Groups,
+    ));
     workloads
 }
 
@@ -151,6 +158,7 @@ impl Workload {
             Kind::Latency { records_per_s } => others::latency(versus, server, records_per_s),
             Kind::Client => others::client(server, dir),
             Kind::Footprint => others::footprint(versus, &started),
+            Kind::Groups => others::groups(versus, server),
         }?;
         // Its data goes with its directory, so nothing is gained by an orderly end.
         started.server.kill()?;
@@ -190,7 +198,7 @@ mod tests {
             names(&["latency", "footprint"]),
             ["latency-1000", "latency-5000", "footprint"]
         );
-        assert_eq!(names(&[]).len(), 22);
+        assert_eq!(names(&[]).len(), 23);
         let unknown = chosen(&["produce-1".to_owned()]).unwrap_err();
         assert!(unknown.to_string().contains("produce-1k-1,"), "{unknown}");
     }

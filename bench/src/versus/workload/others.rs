@@ -1,12 +1,13 @@
 //! Latency at an even pace, a real client library, and what a server costs at rest.
 
-use std::{path::Path, thread};
+use std::{path::Path, thread, time::Duration};
 
 use anyhow::Result;
 
 use super::{NO_MORE, RECORD_BYTES, Sample, TOPIC, Versus, samples};
 use crate::{
     connection::Connection,
+    groups::{self, Grouping},
     idle::{self, Idling},
     kcat::{self, Input},
     latency::{self, Pacing},
@@ -17,6 +18,8 @@ use crate::{
 };
 
 const IDLE_CONNECTIONS: usize = 1000;
+/// The default of Java's client and of librdkafka.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
 
 pub(super) fn latency(versus: &Versus, server: &Server, records_per_s: u32) -> Result<Vec<Sample>> {
     let pacing = Pacing {
@@ -90,7 +93,7 @@ pub(super) fn footprint(versus: &Versus, started: &Started) -> Result<Vec<Sample
         connections: IDLE_CONNECTIONS,
         pid: server.pid(),
     })?;
-    let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1000.0;
+    let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
     Ok(vec![
         Sample::new("start to first answer ms", ms(server.ready_after), NO_MORE),
         Sample::new("start to first topic ms", ms(started.topic_after), NO_MORE),
@@ -106,4 +109,36 @@ pub(super) fn footprint(versus: &Versus, started: &Started) -> Result<Vec<Sample
             Target::None,
         ),
     ])
+}
+
+pub(super) fn groups(versus: &Versus, server: &Server) -> Result<Vec<Sample>> {
+    let grouping = Grouping {
+        bootstrap: server.address,
+        pid: Some(server.pid()),
+        groups: 1000,
+        members: 4,
+        rebalanced_members: 100,
+        rebalances: 6,
+        heartbeat_interval: HEARTBEAT_INTERVAL,
+        warmup: versus.warmup,
+        duration: versus.duration,
+    };
+    Ok(samples(
+        &groups::run(&grouping)?.report(),
+        &[
+            (
+                "server CPU % of a core",
+                "server_cpu_percent",
+                Target::AtMost(10.0),
+            ),
+            ("heartbeat p50 us", "heartbeat_p50_us", Target::None),
+            ("heartbeat p99 us", "heartbeat_p99_us", NO_MORE),
+            (
+                "rebalance of 100 p50 ms",
+                "rebalance_p50_ms",
+                Target::AtMost(3000.0),
+            ),
+            ("rebalance of 100 max ms", "rebalance_max_ms", Target::None),
+        ],
+    ))
 }
