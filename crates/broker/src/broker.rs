@@ -312,6 +312,13 @@ impl Broker {
         self.shared.engine.watch(topic.log(partition)?, signal, token)
     }
 
+    /// The offset that the next definition gets.
+    pub fn definitions_end(&self) -> i64 {
+        self.engine()
+            .bounds(LogId::DEFINITIONS)
+            .map_or(0, |bounds| bounds.end)
+    }
+
     /// The budget for requests in flight.
     pub fn memory(&self) -> &Memory {
         &self.shared.memory

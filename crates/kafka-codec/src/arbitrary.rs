@@ -42,7 +42,7 @@ macro_rules! integer {
     )*};
 }
 
-integer!(i8, i16, i32, i64, u8, u64);
+integer!(i8, i16, i32, i64, u8, u16, u64);
 
 impl Arbitrary for bool {
     fn arbitrary(entropy: &mut Entropy) -> bool {

@@ -43,7 +43,8 @@ fn decode<M: Wire>(body: &Bytes, flexible: bool, version: i16) -> M {
 
 /// Fields that only one side knows, with their defaults, as the other side serves no version that has them; the high
 /// watermark is one of a request's.
-const ONE_SIDED: [(&str, &str); 8] = [
+const ONE_SIDED: [(&str, &str); 9] = [
+    ("throttle_time_ms", "0"),
     ("commit_timestamp", "-1"),
     ("is_default", "false"),
     ("max_num_offsets", "1"),
@@ -151,18 +152,24 @@ agrees! {
     alter_configs: AlterConfigsRequest AlterConfigsResponse,
     alter_partition_reassignments: AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse,
     api_versions: ApiVersionsRequest ApiVersionsResponse,
+    create_acls: CreateAclsRequest CreateAclsResponse,
     create_partitions: CreatePartitionsRequest CreatePartitionsResponse,
     create_topics: CreateTopicsRequest CreateTopicsResponse,
+    delete_acls: DeleteAclsRequest DeleteAclsResponse,
     delete_groups: DeleteGroupsRequest DeleteGroupsResponse,
     delete_records: DeleteRecordsRequest DeleteRecordsResponse,
     delete_topics: DeleteTopicsRequest DeleteTopicsResponse,
+    describe_acls: DescribeAclsRequest DescribeAclsResponse,
     describe_client_quotas: DescribeClientQuotasRequest DescribeClientQuotasResponse,
     describe_cluster: DescribeClusterRequest DescribeClusterResponse,
     describe_configs: DescribeConfigsRequest DescribeConfigsResponse,
     describe_groups: DescribeGroupsRequest DescribeGroupsResponse,
     describe_log_dirs: DescribeLogDirsRequest DescribeLogDirsResponse,
     describe_producers: DescribeProducersRequest DescribeProducersResponse,
+    describe_quorum: DescribeQuorumRequest DescribeQuorumResponse,
     describe_topic_partitions: DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
+    describe_transactions: DescribeTransactionsRequest DescribeTransactionsResponse,
+    describe_user_scram_credentials: DescribeUserScramCredentialsRequest DescribeUserScramCredentialsResponse,
     elect_leaders: ElectLeadersRequest ElectLeadersResponse,
     fetch: FetchRequest FetchResponse,
     find_coordinator: FindCoordinatorRequest FindCoordinatorResponse,
@@ -175,6 +182,7 @@ agrees! {
     list_groups: ListGroupsRequest ListGroupsResponse,
     list_offsets: ListOffsetsRequest ListOffsetsResponse,
     list_partition_reassignments: ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse,
+    list_transactions: ListTransactionsRequest ListTransactionsResponse,
     metadata: MetadataRequest MetadataResponse,
     offset_commit: OffsetCommitRequest OffsetCommitResponse,
     offset_delete: OffsetDeleteRequest OffsetDeleteResponse,

@@ -118,8 +118,8 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
 fn the_answer_to_api_versions_is_the_table_and_has_no_tagged_fields_in_its_header() {
     let served = ApiVersionsResponse::served();
     let frame = joined(encode_response(&mut BytesMut::new(), 4, 5, &served).unwrap());
-    // Correlation id and then at once the error code; 35 APIs (compact: one more).
-    assert_eq!(frame[4..11], [0, 0, 0, 5, 0, 0, 36]);
+    // Correlation id and then at once the error code; 42 APIs (compact: one more).
+    assert_eq!(frame[4..11], [0, 0, 0, 5, 0, 0, 43]);
     let produce = served.api_keys.iter().find(|api| api.api_key == 0).unwrap();
     assert_eq!((produce.min_version, produce.max_version), (0, 13));
     let (_, read) = decode_response::<ApiVersionsRequest>(4, &frame.slice(4..)).unwrap();
@@ -154,7 +154,30 @@ fn features_are_tagged_fields() {
         decode_response::<ApiVersionsRequest>(2, &frame.slice(4..))
             .unwrap()
             .1,
-        ApiVersionsResponse::served()
+        ApiVersionsResponse {
+            api_keys: response.api_keys,
+            ..Default::default()
+        }
+    );
+}
+
+#[test]
+fn features_that_clients_before_kafka_3_9_do_not_understand_are_not_named() {
+    let served = ApiVersionsResponse::served();
+    assert!(
+        served
+            .supported_features
+            .iter()
+            .all(|feature| feature.min_version > 0)
+    );
+    let names = served
+        .finalized_features
+        .iter()
+        .map(|feature| feature.name.as_str());
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        ["metadata.version"],
+        "the others stand for what is not served"
     );
 }
 

@@ -5,18 +5,24 @@ mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
+mod create_acls;
 mod create_partitions;
 mod create_topics;
+mod delete_acls;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_acls;
 mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
+mod describe_transactions;
+mod describe_user_scram_credentials;
 mod elect_leaders;
 mod fetch;
 mod find_coordinator;
@@ -29,6 +35,7 @@ mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -149,6 +156,15 @@ fn dispatch(
         Request::ListPartitionReassignments(request) => {
             answer!(list_partition_reassignments::handle(request))
         }
+        Request::DescribeAcls(request) => answer!(describe_acls::handle(request)),
+        Request::CreateAcls(request) => answer!(create_acls::handle(request)),
+        Request::DeleteAcls(request) => answer!(delete_acls::handle(request)),
+        Request::DescribeUserScramCredentials(request) => {
+            answer!(describe_user_scram_credentials::handle(request))
+        }
+        Request::DescribeQuorum(request) => answer!(describe_quorum::handle(of, request)),
+        Request::DescribeTransactions(request) => answer!(describe_transactions::handle(request)),
+        Request::ListTransactions(request) => answer!(list_transactions::handle(request)),
         Request::JoinGroup(request) => durably!(join_group::handle(of, header.clone(), request)),
         Request::SyncGroup(request) => durably!(sync_group::handle(of, version, request)),
         Request::Heartbeat(request) => durably!(heartbeat::handle(of, request)),

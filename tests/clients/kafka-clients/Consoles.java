@@ -3,6 +3,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.CreatePartitionsOptions;
 import org.apache.kafka.clients.admin.DescribeClusterOptions;
@@ -10,16 +11,30 @@ import org.apache.kafka.clients.admin.DescribeConfigsOptions;
 import org.apache.kafka.clients.admin.DescribeTopicsOptions;
 import org.apache.kafka.clients.admin.ListConsumerGroupOffsetsSpec;
 import org.apache.kafka.clients.admin.ListTopicsOptions;
+import org.apache.kafka.clients.admin.ListTransactionsOptions;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.clients.admin.TransactionState;
 import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.TopicCollection;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionReplica;
+import org.apache.kafka.common.acl.AccessControlEntry;
+import org.apache.kafka.common.acl.AclBinding;
+import org.apache.kafka.common.acl.AclBindingFilter;
+import org.apache.kafka.common.acl.AclOperation;
+import org.apache.kafka.common.acl.AclPermissionType;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.ElectionNotNeededException;
 import org.apache.kafka.common.errors.GroupIdNotFoundException;
+import org.apache.kafka.common.errors.InvalidRequestException;
+import org.apache.kafka.common.errors.ResourceNotFoundException;
+import org.apache.kafka.common.errors.SecurityDisabledException;
+import org.apache.kafka.common.quota.ClientQuotaFilter;
+import org.apache.kafka.common.resource.PatternType;
+import org.apache.kafka.common.resource.ResourcePattern;
+import org.apache.kafka.common.resource.ResourceType;
 
 /** What consoles ask when they start and on their pages: AKHQ, kafbat, Redpanda Console. */
 final class Consoles {
@@ -39,6 +54,8 @@ final class Consoles {
         configurations(node);
         offsets();
         groups();
+        security();
+        transactions();
         TopicPartition first = main.partitions(1).get(0);
         var replica = new TopicPartitionReplica(main.topic, 0, node);
         var directory = admin.describeReplicaLogDirs(List.of(replica)).all().get().get(replica);
@@ -56,8 +73,15 @@ final class Consoles {
         Main.same(cluster.controller().get(), cluster.nodes().get().iterator().next(), "the controller");
         Main.same(cluster.clusterId().get().length(), 22, "length of the cluster's id");
         Main.same(cluster.authorizedOperations().get().size(), 7, "what may be done to the cluster");
-        admin.describeFeatures().featureMetadata().get();
-        return cluster.controller().get().id();
+        // kafbat takes the release for this level, and without it believes that the broker can do nothing.
+        var features = admin.describeFeatures().featureMetadata().get();
+        short level = features.finalizedFeatures().get("metadata.version").maxVersionLevel();
+        Main.same(level >= 29, true, "the release is 4.2 or later");
+        int id = cluster.controller().get().id();
+        var quorum = admin.describeMetadataQuorum().quorumInfo().get();
+        Main.same(List.of(quorum.leaderId(), quorum.voters().size(), quorum.observers().size()), List.of(id, 1, 0), "the quorum");
+        Main.same(quorum.voters().get(0).logEndOffset(), quorum.highWatermark(), "what the quorum's leader has");
+        return id;
     }
 
     private void topics() throws Exception {
@@ -86,7 +110,18 @@ final class Consoles {
             Main.same(entry.documentation().isEmpty(), false, entry.name() + " without documentation");
         }
         var resources = admin.listConfigResources().all().get();
-        Main.same(resources.containsAll(List.of(broker, topic)), true, "resources with configurations");
+        ConfigResource logger = new ConfigResource(ConfigResource.Type.BROKER_LOGGER, "" + node);
+        Main.same(resources.containsAll(List.of(broker, logger, topic)), true, "resources with configurations");
+        ConfigResource everyBroker = new ConfigResource(ConfigResource.Type.BROKER, "");
+        ConfigResource group = new ConfigResource(ConfigResource.Type.GROUP, main.group);
+        found = admin.describeConfigs(List.of(everyBroker, group, logger)).all().get();
+        Main.same(found.get(group).get("consumer.session.timeout.ms").value(), "45000", "a setting of a group");
+        Main.same(found.get(logger).get("root") != null, true, "the root logger has a level");
+        var unchangeable = new AlterConfigOp(new ConfigEntry("num.partitions", "3"), AlterConfigOp.OpType.SET);
+        for (ConfigResource each : List.of(broker, everyBroker)) {
+            var altered = admin.incrementalAlterConfigs(Map.of(each, List.of(unchangeable)));
+            Main.refused(altered.all(), InvalidRequestException.class);
+        }
     }
 
     private void offsets() throws Exception {
@@ -113,5 +148,25 @@ final class Consoles {
         Main.same(offsets.get(main.group + "-none"), Map.of(), "offsets of a group that is not");
         var described = admin.describeConsumerGroups(List.of(main.group + "-none"));
         Main.refused(described.all(), GroupIdNotFoundException.class);
+    }
+
+    /** Without an authorizer consoles hide their pages of access control, if they are told so. */
+    private void security() throws Exception {
+        var pattern = new ResourcePattern(ResourceType.TOPIC, main.topic, PatternType.LITERAL);
+        var entry = new AccessControlEntry("User:ada", "*", AclOperation.READ, AclPermissionType.ALLOW);
+        var acl = new AclBinding(pattern, entry);
+        Main.refused(admin.describeAcls(AclBindingFilter.ANY).values(), SecurityDisabledException.class);
+        Main.refused(admin.createAcls(List.of(acl)).all(), SecurityDisabledException.class);
+        Main.refused(admin.deleteAcls(List.of(acl.toFilter())).all(), SecurityDisabledException.class);
+        Main.same(admin.describeUserScramCredentials().all().get(), Map.of(), "users");
+        var described = admin.describeUserScramCredentials(List.of("ada"));
+        Main.refused(described.description("ada"), ResourceNotFoundException.class);
+        admin.describeClientQuotas(ClientQuotaFilter.all()).entities().get();
+    }
+
+    private void transactions() throws Exception {
+        Main.same(admin.listTransactions().all().get(), List.of(), "transactions");
+        var ongoing = new ListTransactionsOptions().filterStates(List.of(TransactionState.ONGOING)).filterOnDuration(5);
+        Main.same(admin.listTransactions(ongoing).all().get(), List.of(), "transactions that go on");
     }
 }

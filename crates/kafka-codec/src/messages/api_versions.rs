@@ -73,11 +73,30 @@ message! {
     }
 }
 
+/// What consoles conclude from which release of Apache Kafka a cluster is, and thereby what it can do: 4.2-IV1, and 3.3-IV3 as
+/// the lowest that there is. The other features stand for what is not served: transactions and groups of KIP-848.
+const METADATA_VERSION: &str = "metadata.version";
+const METADATA_VERSION_MIN: i16 = 7;
+const METADATA_VERSION_FINALIZED: i16 = 29;
+
 impl ApiVersionsResponse {
-    /// The whole table. No feature is listed, because none is finalized yet.
+    /// The whole table, and the features.
     pub fn served() -> ApiVersionsResponse {
+        let name = ByteStr::from_static(METADATA_VERSION);
         ApiVersionsResponse {
             api_keys: SERVED.iter().map(ApiVersion::from).collect(),
+            supported_features: vec![SupportedFeatureKey {
+                name: name.clone(),
+                min_version: METADATA_VERSION_MIN,
+                max_version: METADATA_VERSION_FINALIZED,
+            }],
+            // They never change.
+            finalized_features_epoch: 0,
+            finalized_features: vec![FinalizedFeatureKey {
+                name,
+                max_version_level: METADATA_VERSION_FINALIZED,
+                min_version_level: METADATA_VERSION_FINALIZED,
+            }],
             ..Default::default()
         }
     }

@@ -15,6 +15,7 @@ pub const RESOURCE_GROUP: i8 = 32;
 pub const SOURCE_TOPIC: i8 = 1;
 pub const SOURCE_STATIC_BROKER: i8 = 4;
 pub const SOURCE_DEFAULT: i8 = 5;
+pub const SOURCE_BROKER_LOGGER: i8 = 6;
 
 /// The type of a value (`DescribeConfigsResponse.ConfigType`).
 pub const TYPE_BOOLEAN: i8 = 1;

@@ -82,6 +82,11 @@ impl<'a> Reader<'a> {
         self.chunk().map(i16::from_be_bytes)
     }
 
+    #[inline]
+    pub fn u16(&mut self) -> Result<u16, Error> {
+        self.chunk().map(u16::from_be_bytes)
+    }
+
     pub fn i32(&mut self) -> Result<i32, Error> {
         self.chunk().map(i32::from_be_bytes)
     }

@@ -39,7 +39,7 @@ macro_rules! fixed_size {
     )*};
 }
 
-fixed_size!(bool, i8, i16, i32, i64);
+fixed_size!(bool, i8, i16, u16, i32, i64);
 
 impl Wire for Float64 {
     const BYTES_MIN: usize = size_of::<f64>();

@@ -98,6 +98,11 @@ impl<'b> Writer<'b> {
         self.buf.put_i16(value);
     }
 
+    #[inline]
+    pub fn u16(&mut self, value: u16) {
+        self.buf.put_u16(value);
+    }
+
     pub fn i32(&mut self, value: i32) {
         self.buf.put_i32(value);
     }

@@ -3,7 +3,7 @@
     python3 -m venv /tmp/v && /tmp/v/bin/pip install kafka-python==3.0.12 confluent-kafka==2.16.1
     /tmp/v/bin/python proxy.py BROKER PORT DIRECTORY
 
-BROKER is the address of an Apache Kafka 4.1 that has nothing in it yet and advertises 127.0.0.1:PORT, where this listens. The first
+BROKER is the address of an Apache Kafka 4 that has nothing in it yet and advertises 127.0.0.1:PORT, where this listens. The first
 request of each client, API and version, and its answer, are put into `requests.txt` and `responses.txt` of the directory,
 beside what `capture.py` recorded, in its form.
 """
@@ -83,6 +83,12 @@ def drive_librdkafka(address):
     tried(admin.describe_topics, TopicCollection(["rd"]))
     tried(admin.list_offsets, {TopicPartition("rd", 0): rd.OffsetSpec.latest()})
     tried(admin.elect_leaders, rd._ElectionType.PREFERRED, [TopicPartition("rd", 0)])
+    kind, pattern = rd.ResourceType.TOPIC, rd.ResourcePatternType.LITERAL
+    rights = (rd.AclOperation.READ, rd.AclPermissionType.ALLOW)
+    tried(admin.create_acls, [rd.AclBinding(kind, "rd", pattern, "User:rd", "*", *rights)])
+    tried(admin.describe_acls, rd.AclBindingFilter(kind, "rd", pattern, None, None, *rights))
+    tried(admin.delete_acls, [rd.AclBindingFilter(kind, "rd", pattern, "User:rd", "*", *rights)])
+    tried(admin.describe_user_scram_credentials, ["rd"])
     producer = Producer(settings)
     producer.produce("rd", b"value", partition=0)
     producer.flush(5)
@@ -117,6 +123,16 @@ def drive_kafka_python(address):
     tried(admin.list_partition_reassignments)
     tried(admin.alter_partition_reassignments, {kafka.TopicPartition("py", 0): [1]})
     tried(admin.describe_producers, [kafka.TopicPartition("py", 0)])
+    resource = kafka.admin.ResourcePattern(kafka.admin.ResourceType.TOPIC, "py")
+    rights = (kafka.admin.ACLOperation.READ, kafka.admin.ACLPermissionType.ALLOW)
+    acl = kafka.admin.ACL("User:py", "*", *rights, resource)
+    tried(admin.create_acls, [acl])
+    tried(admin.describe_acls, kafka.admin.ACLFilter(None, None, *rights, resource))
+    tried(admin.delete_acls, [acl])
+    tried(admin.describe_user_scram_credentials, ["py"])
+    tried(admin.describe_metadata_quorum)
+    tried(admin.list_transactions)
+    tried(admin.describe_transactions, ["py"])
     producer = kafka.KafkaProducer(**settings)
     producer.send("py", b"value", partition=0).get(10)
     producer.close(1)

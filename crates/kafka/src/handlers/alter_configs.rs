@@ -6,7 +6,7 @@ use firth_kafka_codec::{
     ErrorCode, RESOURCE_BROKER, RESOURCE_GROUP, RESOURCE_TOPIC,
 };
 
-use super::describe_configs::{check_broker_id, unsupported};
+use super::describe_configs::{GROUP_WITHOUT_NAME, check_broker_id, unsupported};
 use super::{Answer, Refused, find_topic, message, once, refused};
 use crate::error;
 use crate::server::Client;
@@ -107,14 +107,20 @@ fn check(client: &Client, altered: &mut Altered) -> Result<Option<(TopicId, Conf
             if !name.is_empty() {
                 check_broker_id(client, name)?;
             }
-            nothing(
-                altered,
-                ErrorCode::InvalidRequest,
-                "can be set only where the broker is started",
-            )
+            match altered.names.is_empty() {
+                true => Ok(None),
+                false => Err(refused(ErrorCode::InvalidRequest, &not_dynamic(&altered.names))),
+            }
         }
-        RESOURCE_GROUP if name.is_empty() => Err(refused(ErrorCode::InvalidRequest, &"a group has a name")),
-        RESOURCE_GROUP => nothing(altered, ErrorCode::InvalidConfig, "is not a setting of a group"),
+        RESOURCE_GROUP if name.is_empty() => Err(refused(ErrorCode::InvalidRequest, &GROUP_WITHOUT_NAME)),
+        RESOURCE_GROUP => match altered.names.first() {
+            Some(name) => {
+                let reason =
+                    format!("{name} cannot be set: groups that have settings of their own are not served");
+                Err(refused(ErrorCode::InvalidConfig, &reason))
+            }
+            None => Ok(None),
+        },
         other => Err(unsupported(other)),
     }
 }
@@ -130,11 +136,10 @@ fn check_once(names: &[ByteStr]) -> Result<(), Refused> {
     }
 }
 
-fn nothing<T>(altered: &Altered, error_code: ErrorCode, reason: &str) -> Result<Option<T>, Refused> {
-    match altered.names.first() {
-        Some(name) => Err(refused(error_code, &format!("{name} {reason}"))),
-        None => Ok(None),
-    }
+/// What Apache Kafka says of a setting that needs a restart. Here all of the broker's do.
+fn not_dynamic(names: &[ByteStr]) -> String {
+    let names: Vec<&str> = names.iter().map(ByteStr::as_str).collect();
+    format!("Cannot update these configs dynamically: [{}]", names.join(", "))
 }
 
 /// What was asked for and has no effect is said in the log, because the response has no place for it.

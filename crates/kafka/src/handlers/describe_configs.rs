@@ -2,13 +2,15 @@
 //! started with, under Apache Kafka's names.
 
 mod broker;
+mod group;
 mod groups;
+mod logger;
 mod topic;
 
 use firth_kafka_codec::{
     ByteStr, DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
     DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym, ErrorCode, RESOURCE_BROKER,
-    RESOURCE_GROUP, RESOURCE_TOPIC, SOURCE_DEFAULT,
+    RESOURCE_BROKER_LOGGER, RESOURCE_GROUP, RESOURCE_TOPIC, SOURCE_DEFAULT,
 };
 
 use super::{Answer, Refused, find_topic, once, refused};
@@ -18,6 +20,9 @@ pub(super) use self::broker::check_id as check_broker_id;
 
 /// Settings that one answer names, in all of its resources together: 70 MB of memory. A client may ask for a million topics.
 const CONFIGS_MAX: usize = 500_000;
+
+/// Apache Kafka's words.
+pub(super) const GROUP_WITHOUT_NAME: &str = "Group name must not be empty";
 
 /// A setting as it is.
 struct Config {
@@ -80,9 +85,12 @@ fn describe(client: &Client, resource: &DescribeConfigsResource) -> Result<Vec<C
             check_broker_id(client, name)?;
             Ok(broker::configs(client))
         }
-        // No setting of a group can be set for one group alone: those that Apache Kafka has are of groups that there are not.
-        RESOURCE_GROUP if !name.is_empty() => Ok(Vec::new()),
-        RESOURCE_GROUP => Err(refused(ErrorCode::InvalidRequest, &"a group has a name")),
+        RESOURCE_BROKER_LOGGER => {
+            check_broker_id(client, name)?;
+            Ok(logger::configs())
+        }
+        RESOURCE_GROUP if !name.is_empty() => Ok(group::configs()),
+        RESOURCE_GROUP => Err(refused(ErrorCode::InvalidRequest, &GROUP_WITHOUT_NAME)),
         other => Err(unsupported(other)),
     }
 }

@@ -2,7 +2,7 @@ use firth_broker::{ConfigChange, ConfigEdit};
 use firth_kafka_codec::{
     ByteStr, ErrorCode, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource,
     IncrementalAlterConfigsResponse, IncrementalAlterableConfig, OPERATION_APPEND, OPERATION_DELETE,
-    OPERATION_SET, OPERATION_SUBTRACT, RESOURCE_GROUP,
+    OPERATION_SET, OPERATION_SUBTRACT, RESOURCE_BROKER, RESOURCE_GROUP,
 };
 
 use super::alter_configs::{Altered, alter, without_value};
@@ -25,12 +25,12 @@ pub(super) async fn handle(
     }
 }
 
-/// The settings that a change is about. Of a group nothing is ever set, so nothing has to be deleted.
+/// The settings that a change is about. Of a group and of the broker nothing is ever set, so nothing has to be deleted.
 fn names(resource: &IncrementalAlterConfigsResource) -> Vec<ByteStr> {
-    let is_group = resource.resource_type == RESOURCE_GROUP;
+    let is_never_set = matches!(resource.resource_type, RESOURCE_GROUP | RESOURCE_BROKER);
     let configs = resource.configs.iter();
     configs
-        .filter(|config| !is_group || config.config_operation != OPERATION_DELETE)
+        .filter(|config| !is_never_set || config.config_operation != OPERATION_DELETE)
         .map(|config| config.name.clone())
         .collect()
 }

@@ -8,7 +8,7 @@ use firth_kafka_codec::{
 use super::Answer;
 use crate::server::Client;
 
-/// Types that Apache Kafka knows. Of loggers, of what clients measure and of groups nothing can be configured here.
+/// Types that Apache Kafka knows. Of what clients measure and of groups nothing can be configured here.
 const TYPES: [i8; 5] = [
     RESOURCE_TOPIC,
     RESOURCE_BROKER,
@@ -39,11 +39,13 @@ pub(super) async fn handle(
             resource_type: RESOURCE_TOPIC,
         }));
     }
-    if wants(RESOURCE_BROKER) {
-        config_resources.push(ConfigResource {
-            resource_name: ByteStr::from(client.server.config.node_id.to_string()),
-            resource_type: RESOURCE_BROKER,
-        });
+    for resource_type in [RESOURCE_BROKER, RESOURCE_BROKER_LOGGER] {
+        if wants(resource_type) {
+            config_resources.push(ConfigResource {
+                resource_name: ByteStr::from(client.server.config.node_id.to_string()),
+                resource_type,
+            });
+        }
     }
     ListConfigResourcesResponse {
         config_resources,

@@ -1,6 +1,7 @@
 //! Requests of administrators, and how their answers are printed: those about configurations and partitions here, those about
 //! the cluster in `cluster.rs`, those about quotas in `quotas.rs`.
 
+mod absent;
 mod cluster;
 mod quotas;
 
@@ -27,6 +28,7 @@ pub(super) fn encode(words: &Words<'_>, client: &mut TestClient) -> (Sent, Bytes
             one(client, version(1), &request)
         }
         "limit" | "quotas" => quotas::encode(words, client),
+        absent if absent::REQUESTS.contains(&absent) => absent::encode(words, client),
         _ => cluster::encode(words, client),
     }
 }
@@ -181,7 +183,7 @@ pub(super) fn response(api: ApiKey, version: i16, frame: &Bytes) -> Vec<String> 
             )]
         }
         ApiKey::AlterClientQuotas | ApiKey::DescribeClientQuotas => quotas::response(api, version, frame),
-        _ => cluster::response(api, version, frame),
+        _ => absent::response(api, version, frame).unwrap_or_else(|| cluster::response(api, version, frame)),
     }
 }
 
