@@ -73,6 +73,10 @@ const OFFSETS_BY_ID_MIN: i16 = 10;
 const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
 
 pub(crate) use self::produce::timed_out;
+use self::{
+    alter_partition_reassignments as reassign, describe_user_scram_credentials as credentials,
+    list_config_resources as config_resources, list_partition_reassignments as reassignments,
+};
 
 /// What became of a request.
 pub(crate) enum Started {
@@ -139,9 +143,7 @@ fn dispatch(
         Request::DescribeConfigs(request) => answer!(describe_configs::handle(of, request)),
         Request::AlterConfigs(request) => answer!(alter_configs::handle(of, request)),
         Request::IncrementalAlterConfigs(request) => answer!(incremental_alter_configs::handle(of, request)),
-        Request::ListConfigResources(request) => {
-            answer!(list_config_resources::handle(of, version, request))
-        }
+        Request::ListConfigResources(request) => answer!(config_resources::handle(of, version, request)),
         Request::DescribeClientQuotas(request) => answer!(describe_client_quotas::handle(of, request)),
         Request::AlterClientQuotas(request) => answer!(alter_client_quotas::handle(of, request)),
         Request::DescribeCluster(request) => answer!(describe_cluster::handle(of, request)),
@@ -150,18 +152,12 @@ fn dispatch(
         Request::DescribeProducers(request) => answer!(describe_producers::handle(of, request)),
         Request::OffsetForLeaderEpoch(request) => answer!(offset_for_leader_epoch::handle(of, request)),
         Request::ElectLeaders(request) => answer!(elect_leaders::handle(of, request)),
-        Request::AlterPartitionReassignments(request) => {
-            answer!(alter_partition_reassignments::handle(of, request))
-        }
-        Request::ListPartitionReassignments(request) => {
-            answer!(list_partition_reassignments::handle(request))
-        }
+        Request::AlterPartitionReassignments(request) => answer!(reassign::handle(of, request)),
+        Request::ListPartitionReassignments(request) => answer!(reassignments::handle(request)),
         Request::DescribeAcls(request) => answer!(describe_acls::handle(request)),
         Request::CreateAcls(request) => answer!(create_acls::handle(request)),
         Request::DeleteAcls(request) => answer!(delete_acls::handle(request)),
-        Request::DescribeUserScramCredentials(request) => {
-            answer!(describe_user_scram_credentials::handle(request))
-        }
+        Request::DescribeUserScramCredentials(request) => answer!(credentials::handle(request)),
         Request::DescribeQuorum(request) => answer!(describe_quorum::handle(of, request)),
         Request::DescribeTransactions(request) => answer!(describe_transactions::handle(request)),
         Request::ListTransactions(request) => answer!(list_transactions::handle(request)),
