@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::root;
 
 /// The newest release; this is its only place.
-const KAFKA: &str = "4.4.0";
+pub(crate) const KAFKA: &str = "4.4.0";
 /// The version whose API Kafka's jars are compiled against.
 const SLF4J: &str = "1.7.36";
 const MAVEN_COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
@@ -35,7 +35,7 @@ pub(crate) fn versus_kafka(arguments: &[String]) -> Result<()> {
 }
 
 /// The directory of its jars, which is whole if it is there.
-fn fetch_kafka() -> Result<PathBuf> {
+pub(crate) fn fetch_kafka() -> Result<PathBuf> {
     let kafka = root().join("target/kafka").join(KAFKA);
     let jars = kafka.join("jars");
     if jars.exists() {

@@ -2,6 +2,7 @@
 //!
 //! It has no dependency but `anyhow`, so that it is compiled in seconds before anything else is.
 
+mod apis;
 mod bench;
 mod test;
 mod tidy;
@@ -17,6 +18,7 @@ cargo xtask test --list        the steps and their commands
 cargo xtask tidy               the rules that no compiler checks; also a step of `test`
 cargo xtask sim [ARGUMENTS]    the simulation of the engine with many seeds, compiled for release
 cargo xtask bench [ARGUMENTS]  the load drivers of bench/, compiled for release
+cargo xtask apis [--kafka]     writes docs/kafka-apis.md; with --kafka it first asks Apache Kafka
 cargo xtask bench --vs kafka [ARGUMENTS]  Firth and Apache Kafka by turns; the arguments are those of `bench versus`";
 
 fn main() -> ExitCode {
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.split_first() {
         Some((task, rest)) if task == "test" => test::run(rest),
         Some((task, [])) if task == "tidy" => tidy::run(),
+        Some((task, rest)) if task == "apis" => apis::run(rest),
         Some((task, rest)) if task == "sim" => run("firth-sim", rest),
         Some((task, rest)) if task == "bench" => match rest {
             [vs, other, arguments @ ..] if vs == "--vs" && other == "kafka" => bench::versus_kafka(arguments),
