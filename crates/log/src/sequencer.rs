@@ -201,11 +201,9 @@ impl Sequencer {
             Accepting::No => Err(AppendError::Failed),
             Accepting::OnlyWhatFreesSpace => {
                 let frees = |change: &Change| matches!(change, Change::Trim { .. } | Change::Delete { .. });
-                let internal = frame
-                    .appends
-                    .iter()
-                    .all(|append| append.log < LogId::FIRST_ALLOCATED);
-                if internal && frame.changes.iter().all(frees) {
+                // What groups store is theirs and not ours: there is no end to it.
+                let is_ours = |append: &Append| matches!(append.log, LogId::META | LogId::DEFINITIONS);
+                if frame.appends.iter().all(is_ours) && frame.changes.iter().all(frees) {
                     Ok(())
                 } else {
                     Err(AppendError::Full)

@@ -20,6 +20,7 @@ const REFUSALS: u64 = 50;
 const BATCHES: u64 = 300;
 /// How often the metrics are looked at.
 const LOOKS_MAX: u32 = 100_000;
+const GROUP: &str = "group";
 
 fn until_refused(progress: &Progress) -> bool {
     let refused = progress.wait_for_refusals(REFUSALS);
@@ -54,6 +55,18 @@ fn expect_refusal(broker: &Broker) {
     builder.push(0, None, Some(b"refused"), &[]);
     let answer = client.produce(0, builder.build().into_bytes()).unwrap();
     assert_eq!(answer.error_code, ErrorCode::KafkaStorageError);
+}
+
+/// A commit is refused so that clients try it again, and what was committed before stays.
+fn expect_commit(broker: &Broker, offset: i64, is_full: bool) {
+    let mut client = Client::connect(broker.kafka()).unwrap();
+    let before = client.committed(GROUP, 0).unwrap();
+    let (error, after) = match is_full {
+        true => (ErrorCode::CoordinatorNotAvailable, before),
+        false => (ErrorCode::None, offset),
+    };
+    assert_eq!(client.commit(GROUP, offset).unwrap(), error);
+    assert_eq!(client.committed(GROUP, 0).unwrap(), after);
 }
 
 /// What consumers and administrators do goes on.
@@ -145,14 +158,17 @@ fn producers_wait_for_others(mount: &Mount) {
     broker.succeed(&["produce", "doomed"], "x\n");
     load.run(broker.kafka(), |progress| {
         assert!(progress.wait_for(BATCHES), "the writers ended");
+        expect_commit(&broker, 1, false);
         mount.leave_free(0);
         expect_alarm(&broker, 1);
         expect_refusal(&broker);
+        expect_commit(&broker, 2, true);
         mount.free_foreign();
         until_taken(progress);
     });
     load.finish(broker.kafka());
     expect_alarm(&broker, 0);
+    expect_commit(&broker, 3, false);
     load.check(broker.kafka());
 
     let address = broker.kafka();
@@ -168,11 +184,13 @@ fn producers_wait_for_others(mount: &Mount) {
     load.check(broker.kafka());
     expect_alarm(&broker, 1);
     expect_refusal(&broker);
+    expect_commit(&broker, 4, true);
     load.run(broker.kafka(), |progress| {
         mount.free_foreign();
         until_taken(progress);
     });
     load.finish(broker.kafka());
+    expect_commit(&broker, 5, false);
     load.check(broker.kafka());
     expect_log(&broker.stop(), "directory=\"data\"");
 }

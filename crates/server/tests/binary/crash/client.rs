@@ -9,14 +9,18 @@ use bytes::{Buf, Bytes, BytesMut};
 use firth_kafka_codec::{
     CreatableTopic, CreateTopicsRequest, DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
     EARLIEST_TIMESTAMP, ErrorCode, FetchPartition, FetchRequest, FetchTopic, InitProducerIdRequest,
-    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, PartitionData, PartitionProduceData,
-    PartitionProduceResponse, ProduceRequest, Records, RequestMessage, SIZE_BYTES, TopicProduceData,
-    decode_response, encode_request, frame_size,
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, OffsetCommitRequest,
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestTopic,
+    PartitionData, PartitionProduceData, PartitionProduceResponse, ProduceRequest, Records, RequestMessage,
+    SIZE_BYTES, TopicProduceData, decode_response, encode_request, frame_size,
 };
 
 pub(crate) const TOPIC: &str = "crash";
 /// The latest versions that name topics.
 const PRODUCE_VERSION: i16 = 12;
+/// The latest versions for one group and names of topics.
+const COMMIT_VERSION: i16 = 9;
+const OFFSETS_VERSION: i16 = 7;
 pub(crate) const FETCH_VERSION: i16 = 12;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a produce request may take before it is answered with an error.
@@ -144,6 +148,38 @@ impl Client {
     }
 
     /// What is there from `offset` on, waiting up to `wait_ms` for it.
+    /// Commits an offset of the first partition, for whoever is in a group that nobody joined.
+    pub(crate) fn commit(&mut self, group: &str, offset: i64) -> io::Result<ErrorCode> {
+        let partition = OffsetCommitRequestPartition {
+            committed_offset: offset,
+            ..Default::default()
+        };
+        let request = OffsetCommitRequest {
+            group_id: group.into(),
+            topics: vec![OffsetCommitRequestTopic {
+                name: TOPIC.into(),
+                partitions: vec![partition],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let answer = self.call(COMMIT_VERSION, &request)?;
+        Ok(answer.topics[0].partitions[0].error_code)
+    }
+
+    pub(crate) fn committed(&mut self, group: &str, partition: i32) -> io::Result<i64> {
+        let request = OffsetFetchRequest {
+            group_id: group.into(),
+            topics: Some(vec![OffsetFetchRequestTopic {
+                name: TOPIC.into(),
+                partition_indexes: vec![partition],
+            }]),
+            ..Default::default()
+        };
+        let answer = self.call(OFFSETS_VERSION, &request)?;
+        Ok(answer.topics[0].partitions[0].committed_offset)
+    }
+
     pub(crate) fn fetch(&mut self, partition: i32, offset: i64, wait_ms: i32) -> io::Result<PartitionData> {
         let mut response = self.call(
             FETCH_VERSION,
