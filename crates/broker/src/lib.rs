@@ -55,7 +55,7 @@ pub use quotas::{
     EntityQuotas, InvalidQuota, QUOTA_ENTITIES_MAX, QUOTA_NAME_BYTES_MAX, QuotaEntity, QuotaKey, QuotaLimit,
     QuotaName, QuotaSubject, Quotas,
 };
-pub use state_log::{StateLog, StateRecord};
+pub use state_log::{Replayed, StateLog, StateRecord};
 pub use topic::{Partition, Topic, TopicId};
 pub use topic_config::{
     Allowed, CleanupPolicy, CompressionType, ConfigChange, ConfigEdit, ConfigError, Effect, Ratio, SETTINGS,

@@ -13,6 +13,7 @@
 //! each key has the latest value that is left, and what was removed in the hole is there again.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -51,6 +52,14 @@ pub struct StateRecord {
     pub value: Option<Bytes>,
 }
 
+/// The latest record of a key, as a start found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    pub record: StateRecord,
+    /// Of all records that were appended with it.
+    pub offsets: Range<i64>,
+}
+
 /// A handle to the log; clones share it.
 #[derive(Clone, Debug)]
 pub struct StateLog {
@@ -63,7 +72,7 @@ struct Shared {
     config: TopicConfig,
     creating: Mutex<()>,
     /// What the log said at the start, until somebody takes it.
-    replayed: Mutex<Vec<StateRecord>>,
+    replayed: Mutex<Vec<Replayed>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -80,13 +89,16 @@ impl StateLog {
         let latest = read_latest(engine, kind).await?;
         let mut replayed: Vec<_> = latest
             .into_iter()
-            .map(|(key, value)| StateRecord {
-                key,
-                value: Some(value),
+            .map(|(key, Latest { value, offsets })| Replayed {
+                record: StateRecord {
+                    key,
+                    value: Some(value),
+                },
+                offsets,
             })
             .collect();
         // A map has its keys in another order in each process, and nothing is to depend on that.
-        replayed.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        replayed.sort_unstable_by(|a, b| a.record.key.cmp(&b.record.key));
         let shared = Shared {
             engine: engine.clone(),
             kind,
@@ -100,7 +112,7 @@ impl StateLog {
     }
 
     /// What the log said at the start: the latest value of each key, sorted by keys. Empty when it was taken before.
-    pub fn take_replayed(&self) -> Vec<StateRecord> {
+    pub fn take_replayed(&self) -> Vec<Replayed> {
         let mut replayed = self
             .shared
             .replayed
@@ -202,7 +214,12 @@ fn compaction() -> TopicConfig {
         .0
 }
 
-async fn read_latest(engine: &Engine, kind: &StateLogKind) -> Result<HashMap<Bytes, Bytes>, Error> {
+struct Latest {
+    value: Bytes,
+    offsets: Range<i64>,
+}
+
+async fn read_latest(engine: &Engine, kind: &StateLogKind) -> Result<HashMap<Bytes, Latest>, Error> {
     let mut latest = HashMap::new();
     let Some(bounds) = engine.bounds(kind.log) else {
         return Ok(latest);
@@ -235,7 +252,7 @@ async fn read_latest(engine: &Engine, kind: &StateLogKind) -> Result<HashMap<Byt
 }
 
 fn apply_slice(
-    latest: &mut HashMap<Bytes, Bytes>,
+    latest: &mut HashMap<Bytes, Latest>,
     kind: &StateLogKind,
     slice: &Bytes,
     from: i64,
@@ -250,6 +267,7 @@ fn apply_slice(
         let unreadable = |error: firth_batch::Error| undecodable(next, error.to_string());
         let (_, bytes) = batch.map_err(unreadable)?;
         let batch = Batch::trusted(slice.slice_ref(bytes)).map_err(unreadable)?;
+        let offsets = batch.header().base_offset..batch.header().next_offset();
         let records = batch.records(RECORDS_BYTES_MAX).map_err(unreadable)?;
         for record in &records {
             let record = record.map_err(unreadable)?;
@@ -265,11 +283,13 @@ fn apply_slice(
                 Some(value) => {
                     check_version(kind, offset, value)?;
                     // Copies: a slice would keep all that was read with it.
-                    latest.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+                    let value = Bytes::copy_from_slice(value);
+                    let offsets = offsets.clone();
+                    latest.insert(Bytes::copy_from_slice(key), Latest { value, offsets });
                 }
             }
         }
-        next = batch.header().next_offset();
+        next = offsets.end;
     }
     Ok(next)
 }

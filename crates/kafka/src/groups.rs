@@ -29,7 +29,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use firth_broker::{Broker, Commit, StateError, StateRecord, TopicId};
+use firth_broker::{Broker, Commit, Replayed, StateError, StateRecord, TopicId};
 use tokio::sync::oneshot;
 
 use self::deadlines::Deadlines;
@@ -40,8 +40,8 @@ use self::member::NEVER;
 pub(crate) use self::member::{Protocol, Ticket};
 pub use self::observed::ObservedGroup;
 pub(crate) use self::offsets::Committed;
-pub use self::record::Malformed;
 use self::record::Stored;
+pub use self::record::{Unreadable, unreadable};
 pub use self::settings::GroupSettings;
 pub use self::turn::Cause;
 pub(crate) use self::turn::{Joined, Reply};
@@ -95,7 +95,7 @@ impl Groups {
         broker: Broker,
         settings: GroupSettings,
         metrics: Arc<Metrics>,
-    ) -> Result<Groups, Malformed> {
+    ) -> Result<Groups, Unreadable> {
         let replayed = broker.groups_log().take_replayed();
         let shared = Shared {
             settings,
@@ -116,11 +116,11 @@ impl Groups {
         Ok(groups)
     }
 
-    fn restore(&self, replayed: &[StateRecord]) -> Result<(), Malformed> {
+    fn restore(&self, replayed: &[Replayed]) -> Result<(), Unreadable> {
         let now_ms = self.now().monotonic_ms;
         let mut restored: HashMap<Arc<str>, Group> = HashMap::new();
         for record in replayed {
-            let stored = record::decode(record)?;
+            let stored = record::read(record)?;
             let (Stored::Group(id, _) | Stored::Offset(id, ..)) = &stored;
             let group = restored
                 .entry(id.clone())

@@ -14,7 +14,7 @@ use crate::closed::Closed;
 use crate::config::Config;
 use crate::connection;
 use crate::fetch_session::FetchSessions;
-use crate::groups::{Groups, Malformed, ObservedGroup};
+use crate::groups::{Groups, ObservedGroup, Unreadable};
 use crate::metrics::Metrics;
 use crate::reply_memory::ReplyMemory;
 
@@ -74,7 +74,7 @@ impl Server {
     ///
     /// # Errors
     /// What is stored of a group cannot be read.
-    pub fn open(broker: Broker, config: Config) -> Result<Server, Malformed> {
+    pub fn open(broker: Broker, config: Config) -> Result<Server, Unreadable> {
         let connections_max = config.connections_max.clamp(1, Semaphore::MAX_PERMITS);
         let metrics = Arc::<Metrics>::default();
         let groups = Groups::open(broker.clone(), config.groups.clone(), metrics.clone())?;

@@ -20,10 +20,11 @@
 //! Times are in milliseconds since 1970, timeouts in milliseconds. `since` is when the group got into its state,
 //! `expires` is -1 for as long as the broker keeps offsets. A group that has offsets alone has no record of its own.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use firth_broker::{StateRecord, TopicId};
+use firth_broker::{Broker, Replayed, StateRecord, TopicId};
 
 use super::offsets::Committed;
 
@@ -66,7 +67,46 @@ pub(crate) enum Stored {
 /// What is wrong with a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {0} of a record is wrong")]
-pub struct Malformed(&'static str);
+pub(crate) struct Malformed(&'static str);
+
+/// A record that says nothing which can be understood, although it is as it was written. What was stored with it is given
+/// up with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{what} at offsets {first} to {last} of the log of groups: restore a backup, or give up what was stored there with \
+     `firth doctor --accept groups:{first}-{last}`",
+    first = offsets.start, last = offsets.end.saturating_sub(1)
+)]
+pub struct Unreadable {
+    pub offsets: Range<i64>,
+    what: Malformed,
+}
+
+impl Unreadable {
+    /// Where the record is not said.
+    pub fn reason(&self) -> String {
+        self.what.to_string()
+    }
+}
+
+/// Finds what [`crate::Server::open`] would refuse, and takes what the log of groups said for that.
+pub fn unreadable(broker: &Broker) -> Vec<Unreadable> {
+    let replayed = broker.groups_log().take_replayed();
+    let mut found: Vec<_> = replayed
+        .iter()
+        .filter_map(|replayed| read(replayed).err())
+        .collect();
+    found.sort_unstable_by_key(|unreadable| unreadable.offsets.start);
+    found.dedup_by_key(|unreadable| unreadable.offsets.start);
+    found
+}
+
+pub(super) fn read(replayed: &Replayed) -> Result<Stored, Unreadable> {
+    decode(&replayed.record).map_err(|what| Unreadable {
+        offsets: replayed.offsets.clone(),
+        what,
+    })
+}
 
 pub(crate) fn group(id: &str, group: &StoredGroup) -> StateRecord {
     let mut value = vec![VERSION];

@@ -175,7 +175,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
     let (stop, stopping) = watch::channel(false);
     let mut listeners = JoinSet::new();
     let server = firth_kafka::Server::open(broker.clone(), kafka_config(settings, shares))
-        .context("what is stored of the groups cannot be read")?;
+        .context("what is stored of consumer groups cannot be read")?;
     let kafka_side = kafka_side(settings, &server, &addresses.kafka);
     for listener in kafka {
         let (server, stopping) = (server.clone(), stopping.clone());

@@ -1,8 +1,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use firth_batch::{Builder, Compression};
+use firth_kafka_codec::ErrorCode;
+use firth_log::{Frame, LogId};
 
 use crate::broker::{Broker, Start, firth};
+use crate::crash::client::Client;
 
 fn doctor(directory: &Path) -> Output {
     firth(directory)
@@ -340,4 +346,70 @@ fn a_broker_whose_topics_are_damaged_starts_with_the_others_once_that_is_accepte
         text.contains("\"orphans\":[{") && text.contains("\"records\":1"),
         "{text}"
     );
+}
+
+/// As only a defect of a broker could write it: every checksum is right.
+fn store_what_nobody_understands(data: &Path) {
+    let disk = firth_log::file::disk::Disk::open(data).unwrap();
+    let environment = firth_log::Environment {
+        wall_ms: Arc::new(|| 1_800_000_000_000),
+        random: Arc::new(|| [1; 16]),
+        on_failure: Arc::new(|_| {}),
+    };
+    let options = firth_log::Options {
+        wal_bytes_max: Some(64 << 20),
+        ..Default::default()
+    };
+    let engine = firth_log::Engine::open(Arc::new(disk), environment, options).unwrap();
+    let mut builder = Builder::new(Compression::None);
+    let (key, value) = (b"\x01\x04\0\0\0lost", [1, 2, 3]);
+    builder.push(1_800_000_000_000, Some(key), Some(&value), &[]);
+    let appended = engine
+        .append(Frame::batch(LogId::GROUPS, builder.build()))
+        .unwrap();
+    appended.commit.wait().unwrap();
+    engine.close();
+}
+
+#[test]
+fn a_group_that_is_not_understood_is_named_and_can_be_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let broker = Broker::start(directory);
+    let mut client = Client::connect(broker.kafka()).unwrap();
+    client.create_topic(1).unwrap();
+    assert_eq!(client.commit("kept", 7).unwrap(), ErrorCode::None);
+    broker.stop();
+    store_what_nobody_understands(&directory.join("data"));
+
+    let ended = Start::new(directory, &[])
+        .start()
+        .err()
+        .expect("it does not start");
+    assert_eq!(ended.status.code(), Some(1));
+    let words = "the length of a record is wrong at offsets 1 to 1 of the log of groups";
+    assert!(ended.log.contains(words), "{}", ended.log);
+    assert!(
+        ended.log.contains("`firth doctor --accept groups:1-1`"),
+        "{}",
+        ended.log
+    );
+
+    let (code, text, _) = run(directory, &["doctor", "--data", "data"]);
+    assert_eq!(code, Some(1), "{text}");
+    let words = "PROBLEM what consumer groups stored: offset 1 is not to be understood: the length of a record is wrong";
+    assert!(
+        text.contains(words) && text.contains("    groups:1-1  1\n"),
+        "{text}"
+    );
+    let (code, text, _) = run(directory, &["doctor", "--data", "data", "--accept", "groups:1-1"]);
+    assert_eq!(code, Some(0), "{text}");
+
+    for _ in 0..2 {
+        let broker = Broker::start(directory);
+        let mut client = Client::connect(broker.kafka()).unwrap();
+        assert_eq!(client.committed("kept", 0).unwrap(), 7);
+        assert_eq!(client.commit("lost", 3).unwrap(), ErrorCode::None);
+        broker.stop();
+    }
 }

@@ -74,6 +74,9 @@ async fn read_all(engine: &Engine, report: &mut Report) -> Result<()> {
     };
     match Broker::open(engine.clone(), Config::default(), environment).await {
         Ok(broker) => {
+            firth_kafka::unreadable(&broker)
+                .into_iter()
+                .for_each(|found| report.unreadable(found));
             for topic in broker.topics().iter() {
                 partition::read_topic(engine, topic, report, &mut progress).await;
             }

@@ -23,6 +23,8 @@ pub(in crate::cmd) struct Report {
     segment_damages: Vec<SegmentDamage>,
     /// Offsets that were given to records and cannot be read, by log.
     holes: Vec<(u64, Range<i64>)>,
+    /// What can be read of the log of groups and not be understood, with the reasons.
+    unreadable: Vec<firth_kafka::Unreadable>,
     /// One sentence each.
     others: Vec<String>,
 }
@@ -140,6 +142,18 @@ impl Report {
         self.holes.push((log, lost));
     }
 
+    /// A broker would not start with it, so it is given up as a hole is.
+    pub(super) fn unreadable(&mut self, found: firth_kafka::Unreadable) {
+        self.hole(LogId::GROUPS.0, found.offsets.clone());
+        self.unreadable.push(found);
+    }
+
+    fn why_unreadable(&self, log: u64, lost: &Range<i64>) -> Option<String> {
+        let mut unreadable = self.unreadable.iter();
+        let found = unreadable.find(|found| log == LogId::GROUPS.0 && found.offsets == *lost)?;
+        Some(format!("not to be understood: {}", found.reason()))
+    }
+
     /// Each hole with its log, and the name of that as the command line takes it.
     pub(super) fn holes(&self) -> impl Iterator<Item = (LogId, String, &Range<i64>)> {
         let holes = self.holes.iter();
@@ -156,6 +170,9 @@ impl Report {
 
     /// What is known of why a stretch is lost.
     fn cause(&self, log: u64, lost: &Range<i64>) -> String {
+        if let Some(why) = self.why_unreadable(log, lost) {
+            return why;
+        }
         let damages = self.segment_damages.iter();
         let causes = damages.filter(|damage| damage.concerns(log, lost));
         let causes: Vec<_> = causes.map(SegmentDamage::place).collect();
@@ -173,7 +190,8 @@ impl Report {
         let mut holes_in_wal = 0;
         for (log, lost) in &self.holes {
             let mut damages = self.segment_damages.iter();
-            holes_in_wal += u64::from(!damages.any(|damage| damage.concerns(*log, lost)));
+            let is_explained = damages.any(|damage| damage.concerns(*log, lost));
+            holes_in_wal += u64::from(!is_explained && self.why_unreadable(*log, lost).is_none());
             let verb = if lost.end - lost.start == 1 { "is" } else { "are" };
             let why = self.cause(*log, lost);
             problems.push(format!("{}: {} {verb} {why}", self.name(*log), offsets(lost)));
