@@ -21,5 +21,6 @@ mod records;
 mod scale;
 mod serve;
 mod slow_consumer;
+mod storms;
 mod tail;
 mod topics;
