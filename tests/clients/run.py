@@ -22,7 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 MODULES = [
     "over_http", "with_kcat", "with_confluent", "with_kafka_python", "with_rdkafka", "with_groups", "with_programs",
-    "with_connect", "with_streams", "flights",
+    "with_connect", "with_streams", "with_guide", "flights",
 ]
 INSTALL_S = 900
 
