@@ -89,10 +89,14 @@ def node():
 
 def install_node(directory):
     from_pypi(NODE)
-    npm = node().parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    npm("ci", "--silent", "--no-audit", "--no-fund", within=directory)
+
+
+def npm(*arguments, within):
+    program = node().parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     path = f"{node().parent}{os.pathsep}{os.environ['PATH']}"
     cache = TARGET / "toolchains" / "npm-cache"
-    call(node(), npm, "ci", "--silent", "--no-audit", "--no-fund", "--cache", cache, within=directory, PATH=path)
+    call(node(), program, *arguments, "--cache", cache, within=within, PATH=path)
 
 
 def run_node(directory):
@@ -146,3 +150,11 @@ PROGRAMS = {
 }
 # Those that tell the same scenarios, each in its language.
 CLIENTS = ("aiokafka", "kafkajs", "kafka-clients", "platformatic-kafka", "franz-go")
+
+
+if __name__ == "__main__":
+    # `programs.py npm ARGUMENTS`: npm as the clients have it, for whoever needs something else from its registry.
+    if sys.argv[1:2] != ["npm"]:
+        sys.exit("usage: programs.py npm ARGUMENTS")
+    from_pypi(NODE)
+    npm(*sys.argv[2:], within=Path.cwd())

@@ -4,6 +4,7 @@
 
 mod apis;
 mod bench;
+mod suites;
 mod test;
 mod tidy;
 
@@ -16,6 +17,7 @@ const USAGE: &str = "\
 cargo xtask test [STEP ...]    all that CI checks, in its order; or only the named steps
 cargo xtask test --list        the steps and their commands
 cargo xtask tidy               the rules that no compiler checks; also a step of `test`
+cargo xtask suites [SUITE ...] the test suites of Kafka's clients against a Firth of their own
 cargo xtask sim [ARGUMENTS]    the simulation of the engine with many seeds, compiled for release
 cargo xtask bench [ARGUMENTS]  the load drivers of bench/, compiled for release
 cargo xtask apis [--kafka]     writes docs/kafka-apis.md; with --kafka it first asks Apache Kafka
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Some((task, rest)) if task == "test" => test::run(rest),
         Some((task, [])) if task == "tidy" => tidy::run(),
         Some((task, rest)) if task == "apis" => apis::run(rest),
+        Some((task, rest)) if task == "suites" => suites::run_suites(rest),
         Some((task, rest)) if task == "sim" => run("firth-sim", rest),
         Some((task, rest)) if task == "bench" => match rest {
             [vs, other, arguments @ ..] if vs == "--vs" && other == "kafka" => bench::versus_kafka(arguments),

@@ -96,6 +96,12 @@ const STEPS: &[Step] = &[
         ],
         only_with: None,
     },
+    // A tenth of what the suites have, another tenth every day; `cargo xtask suites` runs all.
+    Step {
+        name: "suites",
+        commands: &[&["cargo", "xtask", "suites", "--slice", "today/10", "--jobs", "2"]],
+        only_with: Some("make"),
+    },
     // cargo-deny takes longer to compile than all of Firth, so whoever wants it installs it.
     Step {
         name: "deny",
