@@ -135,3 +135,23 @@ async fn offsets_that_nobody_needs_expire() {
     assert_eq!(broker.metrics().offsets_expired(), 1);
     broker.stop().await;
 }
+
+#[tokio::test]
+async fn an_answer_names_no_topic_of_which_nothing_is_committed_but_for_those_that_do_not_exist() {
+    let broker = TestBroker::memory().await;
+    broker.broker.topics_or_create(&["t"]).await.remove(0).unwrap();
+    let topic = |name: &str| OffsetCommitRequestTopic {
+        name: name.into(),
+        ..Default::default()
+    };
+    let request = OffsetCommitRequest {
+        group_id: "g".into(),
+        generation_id_or_member_epoch: -1,
+        topics: vec![topic("t"), topic("none")],
+        ..Default::default()
+    };
+    let committed = broker.connect().await.call(9, &request).await;
+    let names: Vec<&str> = committed.topics.iter().map(|topic| topic.name.as_str()).collect();
+    assert_eq!(names, ["none"]);
+    broker.stop().await;
+}

@@ -24,7 +24,7 @@ pub(super) async fn handle(
 ) -> Durable<OffsetCommitResponse> {
     let mut known = Vec::new();
     let topics = request.topics.iter();
-    let topics = topics.map(|asked| check(&client, version, asked, &mut known));
+    let topics = topics.filter_map(|asked| check(&client, version, asked, &mut known));
     let mut topics: Vec<_> = topics.collect();
     if known.is_empty() {
         return durable(respond(topics));
@@ -51,14 +51,18 @@ pub(super) async fn handle(
     (respond(topics), commits)
 }
 
-/// The answer as far as it does not depend on the group, and what the group is to take.
+/// The answer as far as it does not depend on the group, and what the group is to take. Of a topic that exists, and of which nothing
+/// is to be taken, Apache Kafka says nothing either.
 fn check(
     client: &Client,
     version: i16,
     asked: &OffsetCommitRequestTopic,
     known: &mut Vec<CommittedPartition>,
-) -> OffsetCommitResponseTopic {
+) -> Option<OffsetCommitResponseTopic> {
     let topic = find(client, version, asked);
+    if topic.is_ok() && asked.partitions.is_empty() {
+        return None;
+    }
     let partitions = asked.partitions.iter().map(|partition| {
         let error_code = match &topic {
             Ok(topic) if topic.log(partition.partition_index).is_some() => {
@@ -73,11 +77,11 @@ fn check(
             error_code,
         }
     });
-    OffsetCommitResponseTopic {
+    Some(OffsetCommitResponseTopic {
         partitions: partitions.collect(),
         name: asked.name.clone(),
         topic_id: asked.topic_id,
-    }
+    })
 }
 
 fn find(client: &Client, version: i16, asked: &OffsetCommitRequestTopic) -> Result<Arc<Topic>, ErrorCode> {
