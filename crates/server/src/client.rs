@@ -22,7 +22,7 @@ const CLIENT_ID: &str = "firth-cli";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than any answer is held back on purpose.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
+pub(crate) const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
 
 /// The connection is gone, or never was: the one failure after which another try may help.
 #[derive(Debug)]
@@ -119,6 +119,11 @@ impl Client {
                 self.server
             ),
         }
+    }
+
+    /// The connection, for those who keep more than one request in flight.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
     }
 
     pub(crate) async fn call_version<R: RequestMessage>(

@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 pub(crate) mod backup;
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod consume;

@@ -62,6 +62,9 @@ enum Command {
     Consume(cmd::consume::Args),
     /// Follow topics: print records as they come
     Tail(cmd::tail::Args),
+    /// Put load on a broker that runs, and measure it
+    #[command(subcommand)]
+    Bench(cmd::bench::Command),
     /// Name the servers that you work with
     #[command(subcommand)]
     Profile(cmd::profile::Command),
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Command::Produce(args) => cmd::produce::run(args),
         Command::Consume(args) => cmd::consume::run(args),
         Command::Tail(args) => cmd::tail::run(args),
+        Command::Bench(command) => cmd::bench::run(command),
         Command::Profile(command) => cmd::profile::run(command),
         Command::Doctor(args) => cmd::doctor::run(&args),
         Command::Backup(args) => cmd::backup::run(&args),

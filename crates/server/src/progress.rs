@@ -1,8 +1,13 @@
-//! How far long work is: one line on standard error, redrawn in place, where that is a terminal; nothing otherwise.
+//! How far long work is, on standard error: one line that is redrawn in place where that is a terminal, else a line now and then.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::time::Duration;
+
+use crate::environment::since_boot;
 
 const BAR_CELLS: u64 = 30;
+/// Between two lines where nothing can be redrawn. What is shorter says nothing.
+const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Back to the beginning of the line, and it is empty.
 const ERASE: &str = "\r\x1b[K";
 
@@ -10,8 +15,10 @@ pub(crate) struct Progress {
     what: &'static str,
     total: u64,
     done: u64,
-    /// The percentage that is shown; absent where nothing is.
+    /// The percentage that is shown; absent where nothing is redrawn.
     shown: Option<u64>,
+    /// When a line was printed, or the work began.
+    said: Duration,
 }
 
 impl Progress {
@@ -22,6 +29,7 @@ impl Progress {
             total,
             done: 0,
             shown: stderr().is_terminal().then_some(u64::MAX),
+            said: since_boot(),
         };
         progress.show();
         progress
@@ -39,6 +47,11 @@ impl Progress {
             // Whether anyone sees it changes nothing about the work.
             let _ = write!(stderr(), "{ERASE}{}", line(self.what, percent));
         }
+        let now = since_boot();
+        if self.shown.is_none() && now.saturating_sub(self.said) >= LINE_EVERY {
+            self.said = now;
+            let _ = writeln!(stderr(), "{}: {percent} %", self.what);
+        }
     }
 }
 
@@ -47,6 +60,34 @@ impl Drop for Progress {
         if self.shown.is_some() {
             erase();
         }
+    }
+}
+
+/// Figures of work of which nobody knows how much there is.
+pub(crate) struct Line {
+    is_terminal: bool,
+}
+
+impl Line {
+    pub(crate) fn new() -> Line {
+        Line {
+            is_terminal: stderr().is_terminal(),
+        }
+    }
+
+    /// Replaces what is shown on a terminal, and is a line of its own elsewhere.
+    pub(crate) fn say(&mut self, text: &str) {
+        // Whether anyone sees it changes nothing about the work.
+        let _ = match self.is_terminal {
+            true => write!(stderr(), "{ERASE}{text}"),
+            false => writeln!(stderr(), "{text}"),
+        };
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        erase();
     }
 }
 

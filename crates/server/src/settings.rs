@@ -13,6 +13,11 @@ use std::path::PathBuf;
 
 use value::Value;
 
+/// For clap.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    ByteCount::parse(text).map(|count| count.0)
+}
+
 use crate::logging::LogFormat;
 
 /// A row of the table.

@@ -160,6 +160,11 @@ pub(crate) async fn alter<'a>(
     }
     match resource.resource_type {
         RESOURCE_TOPIC => client.check_topic(code, message, &resource.name).await,
+        RESOURCE_BROKER if code == ErrorCode::InvalidRequest => {
+            let hint = "a broker's settings are given where it is started: see `firth serve --help`";
+            let problem = check(code, message).map_err(|problem| anyhow!("{problem}; {hint}"));
+            problem.with_context(|| resource.title())
+        }
         _ => check(code, message).with_context(|| resource.title()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bytes::BytesMut;
@@ -26,7 +26,7 @@ const BY_ID_MIN: i16 = 13;
 /// A partition that is read, and how far.
 #[derive(Clone, Debug)]
 pub(crate) struct Position {
-    pub(crate) topic: Rc<str>,
+    pub(crate) topic: Arc<str>,
     pub(crate) topic_id: Uuid,
     pub(crate) partition: i32,
     pub(crate) next: i64,

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use firth_kafka_codec::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, Uuid};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::reading::{Position, out_of_range};
 use crate::client::Client;
@@ -46,7 +46,7 @@ pub(crate) fn start(text: &str) -> Result<Start> {
 
 /// A topic that is read.
 pub(crate) struct Topic {
-    pub(crate) name: Rc<str>,
+    pub(crate) name: Arc<str>,
     pub(crate) id: Uuid,
 }
 

@@ -6,6 +6,7 @@
 )]
 
 mod backup;
+mod bench;
 mod broker;
 mod commands;
 mod crash;

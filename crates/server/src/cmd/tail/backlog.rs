@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use firth_kafka_codec::PartitionData;
@@ -52,7 +52,7 @@ fn gather(
     out: &Output,
     newest: &mut VecDeque<(i64, Vec<u8>)>,
 ) -> Result<()> {
-    let (topic, partition): (Rc<str>, i32) = (position.topic.clone(), position.partition);
+    let (topic, partition): (Arc<str>, i32) = (position.topic.clone(), position.partition);
     let end = position.end;
     visit(data, position, |record| {
         if record.offset >= end {

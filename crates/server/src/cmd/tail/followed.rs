@@ -1,7 +1,7 @@
 //! Which partitions are followed, while topics come and go.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -17,7 +17,7 @@ pub(super) struct Followed {
     patterns: Vec<Pattern>,
     pub(super) positions: Vec<Position>,
     /// Topics that are followed, and how many partitions of each.
-    topics: BTreeMap<Rc<str>, (Uuid, usize)>,
+    topics: BTreeMap<Arc<str>, (Uuid, usize)>,
     /// When topics were last looked for.
     pub(super) looked: Duration,
     /// A partition is not where it was.
@@ -72,7 +72,7 @@ impl Followed {
 
     /// Follows the partitions of a topic that are not followed yet.
     async fn add(&mut self, client: &mut Client, found: &MetadataResponseTopic, start: Start) -> Result<()> {
-        let name: Rc<str> = found.name.as_deref().unwrap_or_default().into();
+        let name: Arc<str> = found.name.as_deref().unwrap_or_default().into();
         let known = self.topics.get(&name).map_or(0, |(_, partitions)| *partitions);
         let indexes = found.partitions.iter().map(|partition| partition.partition_index);
         let mut indexes: Vec<i32> = indexes.collect();
@@ -101,7 +101,7 @@ impl Followed {
             let mut found = found.iter();
             found.any(|topic| topic.name.as_deref() == Some(name) && topic.topic_id == id)
         };
-        let gone: Vec<Rc<str>> = self
+        let gone: Vec<Arc<str>> = self
             .topics
             .iter()
             .filter(|(name, (id, _))| !is_there(name, *id))
