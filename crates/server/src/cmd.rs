@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod group;
 pub(crate) mod produce;
 pub(crate) mod profile;
+pub(crate) mod reference;
 pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod settings;

@@ -3,7 +3,7 @@
 //! Invariants:
 //! - A setting is declared once (`settings.rs`); flags, environment, file and documentation follow from that.
 //! - Standard output is for results and the banner, standard error for the log and errors. Errors have no backtrace.
-//! - Exit codes: 0 success, 1 failure, 2 wrong usage, 74 the storage failed, 130 stopped by a second signal.
+//! - Exit codes: 0 success, 1 failure, 2 wrong usage, 74 the storage failed, 130 interrupted before it was done.
 //!
 //! Absent: daemonizing, log files and restarts, which are the init system's.
 
@@ -76,6 +76,9 @@ enum Command {
     Restore(cmd::restore::Args),
     /// Print what makes a shell complete the command line
     Completions(cmd::completions::Args),
+    /// Print the documentation of the command line
+    #[command(hide = true)]
+    Reference,
     /// Print the documentation of the settings
     #[command(hide = true)]
     Settings,
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Command::Backup(args) => cmd::backup::run(&args),
         Command::Restore(args) => cmd::restore::run(&args),
         Command::Completions(args) => cmd::completions::run(&args, Cli::command()),
+        Command::Reference => cmd::reference::run(Cli::command()),
         Command::Settings => cmd::settings::run(),
     };
     outcome.unwrap_or_else(|error| {

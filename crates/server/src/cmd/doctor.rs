@@ -23,7 +23,13 @@ const EXIT_CANNOT_LOOK: u8 = 2;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The data directory of the broker, which must not run
-    #[arg(long, value_name = "DIR", env = "FIRTH_DATA", default_value = "./firth-data")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "FIRTH_DATA",
+        hide_env_values = true,
+        default_value = "./firth-data"
+    )]
     data: PathBuf,
     /// Give up what is lost there, as the doctor names it, or "all": it is no hole any more, and consumers pass it
     #[arg(long, value_name = "LOG:FIRST-LAST")]

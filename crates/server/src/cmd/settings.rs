@@ -66,11 +66,12 @@ those that were left out says how many, in `left_out`.
 
 | code | meaning                                                                                       |
 | ---- | --------------------------------------------------------------------------------------------- |
-| 0    | the command did what it was asked to; `serve` was stopped by SIGTERM or SIGINT                |
+| 0    | the command did what it was asked to; `serve`, `consume` or `tail` was stopped by a signal    |
 | 1    | a command failed, `serve` could not start, `doctor` found damage, `backup` copied damaged data |
 | 2    | wrong usage; `doctor` could not look: no data there, a process uses it, or it is of a newer Firth |
 | 74   | `serve`: the storage failed; start again, and recovery tells what was kept                    |
 | 130  | `serve` was stopped by a second signal, without waiting for anything                          |
+| 130  | `bench` was interrupted, and told what it had measured until then                             |
 
 On SIGTERM or SIGINT `serve` takes nothing new, gives what it has begun up to 5 seconds to be answered, and makes
 durable what it has taken.
