@@ -66,6 +66,11 @@ impl Memory {
         self.bytes.saturating_sub(self.budget.available_permits())
     }
 
+    /// Whether somebody waits: what is free goes to the first who does, so that nothing is.
+    pub fn is_wanted(&self) -> bool {
+        self.budget.available_permits() == 0
+    }
+
     /// Holds nothing yet.
     pub fn reservation(&self) -> Reservation {
         Reservation {

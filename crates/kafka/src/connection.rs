@@ -354,6 +354,10 @@ impl<S: Stream> Connection<S> {
             self.admitted_bytes = demand;
         }
         let Some(frame) = self.input.take().map_err(Closed::Frame)? else {
+            if self.admitted_bytes > 0 {
+                // The rest may take long, or never come.
+                self.account.settle();
+            }
             return Ok(None);
         };
         self.stall.finished();
@@ -381,7 +385,7 @@ impl<S: Stream> Connection<S> {
         } else if self.admitted_bytes > 0 && !self.account.is_waiting() {
             Some(Awaited {
                 what: "the rest of a frame is awaited",
-                is_wanted: false,
+                is_wanted: self.client.server.broker.memory().is_wanted(),
             })
         } else {
             None

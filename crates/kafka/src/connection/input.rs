@@ -19,6 +19,8 @@ const SHARED_FRAME_BYTES_MAX: usize = CHUNK_BYTES_MAX / 4;
 const OWN_BUFFER_BYTES_MIN: usize = 8 * 1024;
 /// The memory for a frame grows by doubling from here, so that a length alone does not allocate more.
 const OWN_BUFFER_BYTES_STEP: usize = 1024 * 1024;
+/// The same while the client has not sent one whole frame: whoever may connect may claim whatever he likes.
+const FIRST_FRAME_BYTES_STEP: usize = 16 * 1024;
 
 /// Bytes that were received and are not taken as frames yet.
 ///
@@ -27,6 +29,7 @@ const OWN_BUFFER_BYTES_STEP: usize = 1024 * 1024;
 pub(crate) struct Input {
     buffer: BytesMut,
     chunk_bytes: usize,
+    step_bytes: usize,
     frame_bytes_max: usize,
 }
 
@@ -44,6 +47,7 @@ impl Input {
         Input {
             buffer: BytesMut::new(),
             chunk_bytes: CHUNK_BYTES_MIN,
+            step_bytes: FIRST_FRAME_BYTES_STEP,
             frame_bytes_max,
         }
     }
@@ -77,7 +81,10 @@ impl Input {
     /// Takes the frame at the front, without its size, if it is whole.
     pub(crate) fn take(&mut self) -> Result<Option<Bytes>, Error> {
         let frame = match split_frame(&mut self.buffer, self.frame_bytes_max)? {
-            firth_kafka_codec::Frame::Whole(frame) => Some(frame),
+            firth_kafka_codec::Frame::Whole(frame) => {
+                self.step_bytes = OWN_BUFFER_BYTES_STEP;
+                Some(frame)
+            }
             firth_kafka_codec::Frame::Incomplete { .. } => None,
         };
         if self.buffer.is_empty() {
@@ -121,7 +128,7 @@ impl Input {
         if whole {
             return Ok(needed);
         }
-        let doubled = self.buffer.len().saturating_mul(2).max(OWN_BUFFER_BYTES_STEP);
+        let doubled = self.buffer.len().saturating_mul(2).max(self.step_bytes);
         Ok(needed.min(doubled))
     }
 

@@ -22,6 +22,7 @@ mod records;
 mod scale;
 mod serve;
 mod slow_consumer;
+mod slow_senders;
 mod storms;
 mod tail;
 mod topics;

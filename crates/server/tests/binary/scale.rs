@@ -181,7 +181,7 @@ impl Session {
     }
 }
 
-fn resident_bytes(broker: &Broker) -> usize {
+pub(crate) fn resident_bytes(broker: &Broker) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", broker.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     let kib: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
