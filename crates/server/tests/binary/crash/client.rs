@@ -177,7 +177,9 @@ impl Client {
             ..Default::default()
         };
         let answer = self.call(OFFSETS_VERSION, &request)?;
-        Ok(answer.topics[0].partitions[0].committed_offset)
+        // A topic of which nothing is committed is not in the answer.
+        let partition = answer.topics.first().map(|topic| &topic.partitions[0]);
+        Ok(partition.map_or(-1, |partition| partition.committed_offset))
     }
 
     pub(crate) fn fetch(&mut self, partition: i32, offset: i64, wait_ms: i32) -> io::Result<PartitionData> {
