@@ -23,6 +23,8 @@ use crate::reply_memory::Held;
 use crate::server::Client;
 
 const READ_COMMITTED: i8 = 1;
+/// The first version whose clients know zstd (KIP-110). What a producer compressed by its own choice they get all the same.
+const ZSTD_MIN: i16 = 10;
 
 pub(super) fn run(client: Client, header: RequestHeader, request: FetchRequest) -> Running {
     Box::pin(async move {
@@ -62,6 +64,7 @@ async fn handle(
         bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
         wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
         read_committed: request.isolation_level == READ_COMMITTED,
+        without_zstd: header.api_version < ZSTD_MIN,
         only_news: matches!(session, Session::Open(_)),
         is_kept: !matches!(session, Session::None),
     };

@@ -3,7 +3,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use firth_broker::{Bounds, ReadError, Topic, TopicId};
+use firth_batch::Compression;
+use firth_broker::{Bounds, CompressionType, ReadError, Topic, TopicId};
 use firth_kafka_codec::{EpochEndOffset, ErrorCode, FetchPartition, PartitionData};
 use tokio::time::{Instant, sleep_until};
 
@@ -14,11 +15,15 @@ use crate::fetch_session::{Partitions, Place};
 use crate::reply_memory::Held;
 use crate::server::Shared;
 
+const ZSTD: CompressionType = CompressionType::Always(Compression::Zstd);
+
 /// What a request asks of all of its partitions together.
 pub(super) struct Asked {
     pub(super) bytes_min: usize,
     pub(super) wait: Duration,
     pub(super) read_committed: bool,
+    /// The client may not know zstd, so topics that are compressed by it are not for it.
+    pub(super) without_zstd: bool,
     /// Partitions are answered only if the client does not know already what would be said.
     pub(super) only_news: bool,
     /// The partitions live on as a session, so watching them pays.
@@ -242,6 +247,9 @@ impl<'a> Poll<'a> {
         let unknown = ErrorCode::UnknownTopicOrPartition;
         let bounds = self.server.broker.bounds(topic, asked.partition).ok_or(unknown)?;
         check_leader_epoch(asked.current_leader_epoch)?;
+        if self.asked.without_zstd && topic.config.compression_type == ZSTD {
+            return Err(ErrorCode::UnsupportedCompressionType);
+        }
         if asked.last_fetched_epoch > LEADER_EPOCH
             || asked.last_fetched_epoch == LEADER_EPOCH && asked.fetch_offset > bounds.end
         {
