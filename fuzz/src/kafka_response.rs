@@ -43,6 +43,15 @@ pub fn run(bytes: &[u8]) {
         ApiKey::ListPartitionReassignments => {
             round_trip::<ListPartitionReassignmentsRequest>(version, &frame)
         }
+        ApiKey::DescribeAcls => round_trip::<DescribeAclsRequest>(version, &frame),
+        ApiKey::CreateAcls => round_trip::<CreateAclsRequest>(version, &frame),
+        ApiKey::DeleteAcls => round_trip::<DeleteAclsRequest>(version, &frame),
+        ApiKey::DescribeQuorum => round_trip::<DescribeQuorumRequest>(version, &frame),
+        ApiKey::DescribeTransactions => round_trip::<DescribeTransactionsRequest>(version, &frame),
+        ApiKey::ListTransactions => round_trip::<ListTransactionsRequest>(version, &frame),
+        ApiKey::DescribeUserScramCredentials => {
+            round_trip::<DescribeUserScramCredentialsRequest>(version, &frame)
+        }
         ApiKey::InitProducerId => round_trip::<InitProducerIdRequest>(version, &frame),
         ApiKey::DeleteGroups => round_trip::<DeleteGroupsRequest>(version, &frame),
         ApiKey::DescribeGroups => round_trip::<DescribeGroupsRequest>(version, &frame),
