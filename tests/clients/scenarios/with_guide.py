@@ -23,6 +23,7 @@ PATIENCE_S = 60
 COMMAND_S = 60
 TOPIC, GROUP = "orders", "billing"
 RETENTION_MS = "86400000"
+COPIED = "1100 records"
 TOOLS = {
     "kafka-topics.sh": "TopicCommand",
     "kafka-consumer-groups.sh": "consumer.group.ConsumerGroupCommand",
@@ -53,7 +54,7 @@ def topics_and_groups_move_as_the_guide_says(context):
         equal(numbers, list(range(numbers[0], 1100)), "what the group reads after it moved")
         assert numbers[0] <= 1000, f"the group goes on at {numbers[0]}"
         for line in (line for block in blocks("sh") for line in block.splitlines()):
-            run(line, context.firth, new.bootstrap)
+            run(line, context.firth, old.bootstrap, new.bootstrap)
         equal(committed(new.bootstrap), 1099, "where the last command moved the group")
 
 
@@ -101,16 +102,21 @@ def committed(bootstrap):
     return found.offset
 
 
-def run(line, firth, bootstrap):
-    name, *arguments = shlex.split(line.replace(NEW, bootstrap))
-    if name in TOOLS:
-        words = [*command("kafka-connect"), f"org.apache.kafka.tools.{TOOLS[name]}", *arguments]
-    else:
-        equal(name, "firth", "the program of a command")
-        words = [Path(firth).resolve(), *arguments]
-    done = subprocess.run(
-        [str(word) for word in words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=COMMAND_S, env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "FIRTH_SERVER": bootstrap},
-    )
-    assert done.returncode == 0, f"{line}: ended with {done.returncode}: {done.stdout}"
-    assert any(word in done.stdout for word in (TOPIC, GROUP, RETENTION_MS)), f"{line}: {done.stdout}"
+def run(line, firth, old, new):
+    """A command, or several of which each reads what the one before it prints."""
+    printed = None
+    for part in line.replace(OLD, old).replace(NEW, new).split(" | "):
+        name, *arguments = shlex.split(part)
+        if name in TOOLS:
+            words = [*command("kafka-connect"), f"org.apache.kafka.tools.{TOOLS[name]}", *arguments]
+        else:
+            equal(name, "firth", "the program of a command")
+            words = [Path(firth).resolve(), *arguments]
+        done = subprocess.run(
+            [str(word) for word in words], input=printed or "", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            timeout=COMMAND_S, env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "FIRTH_SERVER": new},
+        )
+        assert done.returncode == 0, f"{part}: ended with {done.returncode}: {done.stdout}{done.stderr}"
+        printed = done.stdout
+    said = printed + done.stderr
+    assert any(word in said for word in (TOPIC, GROUP, RETENTION_MS, COPIED)), f"{line}: {said}"
