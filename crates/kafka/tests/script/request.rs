@@ -226,6 +226,7 @@ fn records(words: &Words<'_>) -> Option<Bytes> {
     let bytes = match words.text("as").unwrap_or("good") {
         "good" => good,
         "keyed" => records::keyed(values, codec(words)),
+        "bomb" => records::bomb(codec(words)),
         "null" => return None,
         "empty" => Bytes::new(),
         "corrupt" => records::corrupt(&good),

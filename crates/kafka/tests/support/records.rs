@@ -45,6 +45,14 @@ pub(crate) fn keyed(records: &[&str], compression: Compression) -> Bytes {
     builder.build().into_bytes()
 }
 
+/// A small batch with more in it than is ever opened.
+pub(crate) fn bomb(compression: Compression) -> Bytes {
+    let zeroes = vec![0; 40 << 20];
+    let mut builder = Builder::new(compression);
+    builder.push(NOW_MS, Some(b"k"), Some(&zeroes), &[]);
+    builder.build().into_bytes()
+}
+
 /// The batch with another header and a checksum that is right.
 pub(crate) fn with_header(batch: &Bytes, change: impl FnOnce(&mut Header)) -> Bytes {
     let mut header = Header::decode(batch).unwrap();
