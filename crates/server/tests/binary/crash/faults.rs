@@ -135,7 +135,7 @@ fn fail(strace: &Path, directory: &Path, calls: &str, when: &str, load: &mut Loa
             false
         }
         Ok(broker) => {
-            let Some(ended) = strace::work_until_end(broker, load) else {
+            let Some(ended) = strace::work_until_end(broker, load, strace::BATCHES) else {
                 return false;
             };
             assert_eq!(ended.status.code(), Some(EXIT_STORAGE_FAILED), "{ended:?}");
@@ -156,8 +156,8 @@ fn a_wal_write_that_fails_is_final() {
     for when in ["3", "5", "2+"] {
         let effect = format!("error=EIO:when={when}");
         let start = strace::start(&strace, directory.path(), "pwrite64", &effect, &files);
-        let ended =
-            strace::work_until_end(start.succeed(), &mut load).expect("a lane writes more blocks than these");
+        let ended = strace::work_until_end(start.succeed(), &mut load, strace::BATCHES)
+            .expect("a lane writes more blocks than these");
         assert_eq!(ended.status.code(), Some(EXIT_STORAGE_FAILED), "{ended:?}");
         assert!(ended.log.contains("WAL"), "{ended:?}");
         let broker = Start::recycling(directory.path()).succeed();

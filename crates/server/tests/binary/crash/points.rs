@@ -61,7 +61,7 @@ fn crash_at(strace: &Path, directory: &Path, calls: &str, nth: u64, load: Option
         load,
     ) {
         (Err(ended), _) => Some(ended),
-        (Ok(broker), Some(load)) => strace::work_until_end(broker, load),
+        (Ok(broker), Some(load)) => strace::work_until_end(broker, load, strace::BATCHES),
         (Ok(_), None) => None,
     };
     if let Some(ended) = &ended {
@@ -121,7 +121,9 @@ fn a_crash_at_any_call_of_the_rewriter_loses_nothing() {
         let broker = Start::recycling(directory.path()).succeed();
         load.check(broker.kafka());
         let mut killing = strace::kill_at(&strace, &broker, "rewriter", calls, nth);
-        if let Some(ended) = strace::work_until_end(broker, &mut load) {
+        // The thread may have little of the processor, and is to come to the first call of each.
+        let batches = strace::BATCHES * if nth == 1 { 10 } else { 1 };
+        if let Some(ended) = strace::work_until_end(broker, &mut load, batches) {
             assert_eq!(ended.status.signal(), Some(SIGKILL), "{calls} {nth}: {ended:?}");
             reached.push(calls);
         }

@@ -9,7 +9,7 @@ use super::load::Load;
 use crate::broker::{Broker, Ended, Start};
 
 /// Batches that are acknowledged before a call that did not come is given up.
-const BATCHES: u64 = 800;
+pub(crate) const BATCHES: u64 = 800;
 /// Refusals after which a condition is taken to last.
 const REFUSALS: u64 = 2000;
 
@@ -109,14 +109,14 @@ pub(crate) fn work_until_end_or_refused(broker: Broker, load: &mut Load) -> Opti
     ended.filter(|ended| ended.status.signal().is_none())
 }
 
-/// Works on a broker until that ends, and deletes records in between. `None` where it does not end.
-pub(crate) fn work_until_end(broker: Broker, load: &mut Load) -> Option<Ended> {
+/// Works on a broker until that ends, and deletes records in between. `None` where it does not end within so many batches.
+pub(crate) fn work_until_end(broker: Broker, load: &mut Load, batches: u64) -> Option<Ended> {
     let mut ended = false;
     load.run_deleting(
         broker.kafka(),
         |progress| progress.wait_for(BATCHES / 2),
         |progress| {
-            ended = !progress.wait_for(BATCHES);
+            ended = !progress.wait_for(batches);
             progress.enough();
         },
     );
