@@ -11,7 +11,7 @@ use crate::broker::Broker;
 use crate::crash::client::{Client, fetched};
 use crate::scale::resident_bytes;
 
-const CONNECTIONS: usize = 3000;
+const CONNECTIONS: usize = 5000;
 /// What a connection may hold of which nothing whole has come.
 const BYTES_EACH: usize = 64 * 1024;
 const ROUNDS: u8 = 8;
