@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::process::{command, output, run, run_within};
+use super::process::{command, fill_once, output, run, run_within};
 use super::{Outcome, Suite};
 use crate::root;
 
@@ -36,40 +36,33 @@ impl Suite for KafkaPython {
 
     fn prepare(&self) -> Result<()> {
         let directory = directory();
-        let done = directory.join("unpacked");
-        if done.exists() {
-            return Ok(());
-        }
-        if directory.exists() {
-            fs::remove_dir_all(&directory)?;
-        }
-        fs::create_dir_all(&directory)?;
-        // What it brings along is in the virtual environment; only its own source is wanted.
-        run(command(venv()?)
-            .args(PIP)
-            .args([
-                "download",
-                "--no-deps",
-                "--no-binary",
-                ":all:",
-                "--no-build-isolation",
-            ])
-            .arg(format!("kafka-python=={VERSION}"))
-            .current_dir(&directory))?;
-        let archive = format!("kafka_python-{VERSION}.tar.gz");
-        let unpack = ["--extract", "--file", &archive, "--strip-components=1"];
-        run(command("tar").args(unpack).current_dir(&directory))?;
-        for beside in fs::read_dir(root().join("tests/suites/kafka-python"))? {
-            let beside = beside?.path();
-            if let Some(name) = beside
-                .file_name()
-                .filter(|_| beside.extension().is_some_and(|end| end == "py"))
-            {
-                fs::copy(&beside, directory.join("test").join(name))?;
+        fill_once(&directory, || {
+            // What it brings along is in the virtual environment; only its own source is wanted.
+            run(command(venv()?)
+                .args(PIP)
+                .args([
+                    "download",
+                    "--no-deps",
+                    "--no-binary",
+                    ":all:",
+                    "--no-build-isolation",
+                ])
+                .arg(format!("kafka-python=={VERSION}"))
+                .current_dir(&directory))?;
+            let archive = format!("kafka_python-{VERSION}.tar.gz");
+            let unpack = ["--extract", "--file", &archive, "--strip-components=1"];
+            run(command("tar").args(unpack).current_dir(&directory))?;
+            for beside in fs::read_dir(root().join("tests/suites/kafka-python"))? {
+                let beside = beside?.path();
+                if let Some(name) = beside
+                    .file_name()
+                    .filter(|_| beside.extension().is_some_and(|end| end == "py"))
+                {
+                    fs::copy(&beside, directory.join("test").join(name))?;
+                }
             }
-        }
-        fs::write(done, "")?;
-        Ok(())
+            Ok(())
+        })
     }
 
     fn tests(&self) -> Result<Vec<String>> {

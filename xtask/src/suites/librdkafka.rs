@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::kafka_python::venv;
-use super::process::{command, run, run_within};
+use super::process::{command, fill_once, run, run_within};
 use super::{Outcome, Suite};
 use crate::root;
 
@@ -155,46 +155,39 @@ impl Suite for Librdkafka {
 
     fn prepare(&self) -> Result<()> {
         let directory = directory();
-        let done = directory.join("built");
-        if done.exists() {
-            return Ok(());
-        }
-        if directory.exists() {
-            fs::remove_dir_all(&directory)?;
-        }
-        fs::create_dir_all(&directory)?;
-        let (package, version, _) = PACKAGE;
-        let programs = root().join("tests/clients/programs.py");
-        let fetch = ["npm", "pack", "--silent"];
-        run(command(venv()?)
-            .arg(programs)
-            .args(fetch)
-            .arg(format!("{package}@{version}"))
-            .current_dir(&directory)
-            .stdout(std::process::Stdio::null()))?;
-        let archive = format!(
-            "{}-{version}.tgz",
-            package.trim_start_matches('@').replace('/', "-")
-        );
-        run(command("tar")
-            .args([
-                "--extract",
-                "--file",
-                &archive,
-                "--strip-components=3",
-                "package/deps/librdkafka",
-            ])
-            .current_dir(&directory))?;
-        let log = directory.join("build.log");
-        let build = format!(
-            "(./configure {} && make -j2 libs && make -j2 -C tests build) >{} 2>&1",
-            CONFIGURE.join(" "),
-            log.display()
-        );
-        run(command("sh").args(["-c", &build]).current_dir(&directory))
-            .with_context(|| format!("librdkafka was not built: see {}", log.display()))?;
-        fs::write(done, "")?;
-        Ok(())
+        fill_once(&directory, || {
+            let (package, version, _) = PACKAGE;
+            let programs = root().join("tests/clients/programs.py");
+            let fetch = ["npm", "pack", "--silent"];
+            run(command(venv()?)
+                .arg(programs)
+                .args(fetch)
+                .arg(format!("{package}@{version}"))
+                .current_dir(&directory)
+                .stdout(std::process::Stdio::null()))?;
+            let archive = format!(
+                "{}-{version}.tgz",
+                package.trim_start_matches('@').replace('/', "-")
+            );
+            run(command("tar")
+                .args([
+                    "--extract",
+                    "--file",
+                    &archive,
+                    "--strip-components=3",
+                    "package/deps/librdkafka",
+                ])
+                .current_dir(&directory))?;
+            let log = directory.join("build.log");
+            let build = format!(
+                "(./configure {} && make -j2 libs && make -j2 -C tests build) >{} 2>&1",
+                CONFIGURE.join(" "),
+                log.display()
+            );
+            run(command("sh").args(["-c", &build]).current_dir(&directory))
+                .with_context(|| format!("librdkafka was not built: see {}", log.display()))?;
+            Ok(())
+        })
     }
 
     fn tests(&self) -> Result<Vec<String>> {

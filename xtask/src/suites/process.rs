@@ -1,7 +1,7 @@
 //! Programs that are run and waited for, with a bound on their time.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -44,6 +44,21 @@ pub(super) fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().with_context(|| cannot_start(&program))?;
     ensure!(status.success(), "{program} ended with {status}");
+    Ok(())
+}
+
+/// Fills a directory, unless that was done. What an attempt left that did not come to its end is removed first.
+pub(super) fn fill_once(directory: &Path, fill: impl FnOnce() -> Result<()>) -> Result<()> {
+    let done = directory.join("filled");
+    if done.exists() {
+        return Ok(());
+    }
+    if directory.exists() {
+        fs::remove_dir_all(directory)?;
+    }
+    fs::create_dir_all(directory)?;
+    fill()?;
+    fs::write(done, "")?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::process::{command, output, run, run_within};
+use super::process::{command, fill_once, output, run, run_within};
 use super::{Outcome, Suite};
 use crate::root;
 
@@ -30,26 +30,20 @@ impl Suite for RustRdkafka {
 
     fn prepare(&self) -> Result<()> {
         let directory = directory();
-        let done = directory.join("built");
-        if done.exists() {
-            return Ok(());
-        }
-        if directory.exists() {
-            fs::remove_dir_all(&directory)?;
-        }
-        fs::create_dir_all(directory.join("src"))?;
-        for name in ["Cargo.toml", "Cargo.lock"] {
-            fs::copy(
-                root().join("tests/suites/rust-rdkafka").join(name),
-                directory.join(name),
-            )?;
-        }
-        fs::write(directory.join("src/lib.rs"), "")?;
-        let tests = crate_directory()?.join("tests");
-        run(command("cp").arg("-r").arg(tests).arg(&directory))?;
-        run(cargo().args(["test", "--quiet", "--no-run"]))?;
-        fs::write(done, "")?;
-        Ok(())
+        fill_once(&directory, || {
+            fs::create_dir(directory.join("src"))?;
+            for name in ["Cargo.toml", "Cargo.lock"] {
+                fs::copy(
+                    root().join("tests/suites/rust-rdkafka").join(name),
+                    directory.join(name),
+                )?;
+            }
+            fs::write(directory.join("src/lib.rs"), "")?;
+            let tests = crate_directory()?.join("tests");
+            run(command("cp").arg("-r").arg(tests).arg(&directory))?;
+            run(cargo().args(["test", "--quiet", "--no-run"]))?;
+            Ok(())
+        })
     }
 
     fn tests(&self) -> Result<Vec<String>> {
