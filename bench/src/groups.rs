@@ -19,7 +19,7 @@ use self::{crowd::Crowd, member::Member};
 use crate::{
     connection::Connection,
     process::Usage,
-    protocol::groups::{coordinator_found, find_coordinator},
+    protocol::groups::{error_code, find_coordinator},
     report::{Report, latency_histogram},
 };
 
@@ -139,7 +139,7 @@ fn await_coordinator(bootstrap: SocketAddr) -> Result<()> {
     let began = Instant::now();
     loop {
         let found = connection.call(|id| find_coordinator(id, "bench"))?;
-        let error_code = coordinator_found(&found)?;
+        let error_code = error_code(&found)?;
         if error_code == 0 {
             return Ok(());
         }

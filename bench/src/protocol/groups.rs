@@ -43,11 +43,6 @@ pub(crate) fn find_coordinator(correlation_id: i32, group: &str) -> Vec<u8> {
     request.finish()
 }
 
-/// Reads a FindCoordinator response: its error code.
-pub(crate) fn coordinator_found(body: &[u8]) -> Result<i16> {
-    error_code(body)
-}
-
 pub(crate) fn join_group(correlation_id: i32, identity: &Identity, session: Duration) -> Vec<u8> {
     let session_ms = session.as_millis() as i32;
     let mut request = Encoder::request(JOIN_GROUP, 5, correlation_id, false);

@@ -1,4 +1,4 @@
-//! What unit tests share: an engine in memory, and a clock that stands still.
+//! What unit tests share: an engine in memory, a clock that stands still, and a runtime.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,4 +35,13 @@ pub(crate) fn environment() -> Environment {
         clock: Clock::new(|| NOW_MS, || Duration::ZERO),
         random: Arc::new(|| [1; 16]),
     }
+}
+
+/// On one thread, with timers that pass when there is nothing else to do.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
 }

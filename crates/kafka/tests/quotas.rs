@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use firth_broker::{QuotaEntity, QuotaKey, QuotaLimit};
 use firth_kafka_codec::{ApiVersionsRequest, ErrorCode};
 use support::{TestBroker, TestClient, until};
@@ -15,6 +17,13 @@ async fn limit(broker: &TestBroker, limit: Option<f64>) {
         .broker
         .alter_quotas(vec![(QuotaEntity::Ip(None), vec![(KEY, limit)])], false);
     assert_eq!(altered.await, [Ok(())]);
+}
+
+/// How many connections waited or were refused, and for how long in all.
+fn waits(broker: &TestBroker) -> (u64, Duration) {
+    let mut waits = broker.broker.quotas().waits();
+    let (_, times, wait) = waits.find(|(key, ..)| *key == KEY).unwrap();
+    (times, wait)
 }
 
 async fn versions(client: &mut TestClient) -> ErrorCode {
@@ -35,15 +44,7 @@ async fn connections_over_the_quota_of_their_address_are_closed_unread() {
     refused.send(0, &ApiVersionsRequest::default()).await;
     refused.closed().await;
     assert_eq!(broker.metrics().connections_accepted(), 10);
-    let waits = || {
-        broker
-            .broker
-            .quotas()
-            .waits()
-            .find(|(key, ..)| *key == KEY)
-            .unwrap()
-    };
-    let (_, times, wait) = waits();
+    let (times, wait) = waits(&broker);
     assert_eq!((times, wait.as_millis()), (1, 1000), "a second at most");
     for client in &mut served {
         assert_eq!(
@@ -68,16 +69,7 @@ async fn a_stop_does_not_wait_for_who_is_throttled() {
     for _ in 0..12 {
         clients.push(broker.connect().await);
     }
-    let waits = || {
-        broker
-            .broker
-            .quotas()
-            .waits()
-            .find(|(key, ..)| *key == KEY)
-            .unwrap()
-            .1
-    };
-    until("two are over the quota", || waits() == 2).await;
+    until("two are over the quota", || waits(&broker).0 == 2).await;
     broker.stop().await;
     for client in &mut clients {
         client.closed().await;

@@ -16,15 +16,7 @@ use tokio::time::{Duration, Instant};
 use super::*;
 use crate::config::Config;
 use crate::server::Server;
-use crate::tests::{engine, environment};
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap()
-}
+use crate::tests::{engine, environment, runtime};
 
 /// A broker where clients of the name `limited` have one quota.
 async fn server(clock: impl Fn() -> Duration + Send + Sync + 'static, key: QuotaKey, value: f64) -> Server {

@@ -12,18 +12,10 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::config::Config;
 use crate::server::Server;
-use crate::tests::{engine, environment};
+use crate::tests::{engine, environment, runtime};
 
 const PIPE_BYTES: usize = 4096;
 const VERSION: i16 = 12;
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap()
-}
 
 fn broker_of(server: &Server) -> Broker {
     server

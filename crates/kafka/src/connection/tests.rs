@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use super::*;
 use crate::config::Config;
 use crate::server::Server;
-use crate::tests::{engine, engine_on, environment};
+use crate::tests::{engine, engine_on, environment, runtime};
 
 async fn client() -> Client {
     client_of(engine()).await
@@ -59,14 +59,6 @@ async fn feed(client: &Client, chunks: &[Vec<u8>]) -> (Closed, usize) {
     };
     let (closed, (), answered) = tokio::join!(connection, writing, reading);
     (closed, answered)
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap()
 }
 
 /// A frame with a good header, so that the rest meets the decoders and the handlers.

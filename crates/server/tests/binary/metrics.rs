@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use firth_kafka_codec::{
-    CreatableTopic, CreateTopicsRequest, ErrorCode, OffsetCommitRequest, OffsetCommitRequestPartition,
-    OffsetCommitRequestTopic,
+    ErrorCode, OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 
 use crate::broker::{Broker, Directory};
@@ -106,18 +105,7 @@ impl Scrape {
 }
 
 fn create(client: &mut Client, name: &str, partitions: i32) {
-    let topic = CreatableTopic {
-        name: name.into(),
-        num_partitions: partitions,
-        replication_factor: 1,
-        ..Default::default()
-    };
-    let request = CreateTopicsRequest {
-        topics: vec![topic],
-        ..Default::default()
-    };
-    let created = client.call(7, &request).unwrap();
-    assert_eq!(created.topics[0].error_code, ErrorCode::None);
+    assert_eq!(client.create(name, partitions).unwrap(), ErrorCode::None);
 }
 
 fn commit(client: &mut Client, group: &str, topic: &str, offsets: &[(i32, i64)]) {

@@ -127,10 +127,9 @@ impl Client {
         Ok((response.producer_id, response.producer_epoch))
     }
 
-    /// Creates the topic unless it is there.
-    pub(crate) fn create_topic(&mut self, partitions: i32) -> io::Result<()> {
+    pub(crate) fn create(&mut self, name: &str, partitions: i32) -> io::Result<ErrorCode> {
         let topic = CreatableTopic {
-            name: TOPIC.into(),
+            name: name.into(),
             num_partitions: partitions,
             replication_factor: 1,
             ..Default::default()
@@ -139,7 +138,12 @@ impl Client {
             topics: vec![topic],
             ..Default::default()
         };
-        let error_code = self.call(5, &request)?.topics[0].error_code;
+        Ok(self.call(5, &request)?.topics[0].error_code)
+    }
+
+    /// Creates the topic unless it is there.
+    pub(crate) fn create_topic(&mut self, partitions: i32) -> io::Result<()> {
+        let error_code = self.create(TOPIC, partitions)?;
         assert!(
             matches!(error_code, ErrorCode::None | ErrorCode::TopicAlreadyExists),
             "{error_code}"
