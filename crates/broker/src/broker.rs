@@ -14,7 +14,7 @@ use crate::tasks::Tasks;
 use crate::topics::Topics;
 use crate::{
     Clock, ClusterId, Config, ConfigChange, Counters, DefineError, Environment, Error, Memory, NewTopic,
-    QuotaEdits, QuotaEntity, Quotas, Topic, TopicId, cleaner, retention,
+    QuotaEdits, QuotaEntity, Quotas, Topic, TopicId, Users, cleaner, retention,
 };
 
 /// The broker; clones share it.
@@ -35,6 +35,7 @@ struct Shared {
     counting: Arc<Counting>,
     tasks: Tasks,
     groups: StateLog,
+    users: Users,
     /// What retention believes the time to be; 0 until it has looked.
     times: watch::Receiver<i64>,
 }
@@ -57,6 +58,8 @@ impl Broker {
         let replay = replay::read(&engine).await?;
         // All that is stored is read before anything is changed: it may be of a version that is not known.
         let groups = StateLog::read(&engine, &state_log::GROUPS).await?;
+        let users = StateLog::read(&engine, &state_log::USERS).await?;
+        let users = Users::open(users, environment.clone())?;
         let topics = Arc::new(Topics::new(replay.definitions.topics().clone()));
         let quotas = Arc::new(Quotas::new(replay.definitions.quotas().clone()));
         let counting = Arc::new(Counting::default());
@@ -89,6 +92,7 @@ impl Broker {
             counting,
             tasks,
             groups,
+            users,
             times: told.clone(),
         };
         let broker = Broker {
@@ -121,6 +125,11 @@ impl Broker {
     /// The log of what groups store.
     pub fn groups_log(&self) -> &StateLog {
         &self.shared.groups
+    }
+
+    /// Who may log in, and what they may do.
+    pub fn users(&self) -> &Users {
+        &self.shared.users
     }
 
     /// The time by which things may be deleted for their age, in milliseconds since 1970, told whenever retention looks.

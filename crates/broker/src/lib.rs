@@ -16,6 +16,7 @@
 //!
 //! Absent: queues, routing, timers, the rules of groups, transactions, authorization, and any I/O but the engine's.
 
+pub mod authorizer;
 mod broker;
 mod cleaner;
 mod clock;
@@ -26,6 +27,7 @@ mod counters;
 mod definitions;
 mod delete_records;
 mod error;
+pub mod fields;
 pub mod fuzzing;
 mod guarded_clock;
 mod memory;
@@ -40,6 +42,7 @@ mod topic;
 mod topic_config;
 mod topic_name;
 mod topics;
+pub mod users;
 
 pub use broker::{Broker, Created};
 pub use clock::{Clock, Environment};
@@ -62,6 +65,7 @@ pub use topic_config::{
     Setting, TopicConfig,
 };
 pub use topic_name::{InvalidName, TOPIC_NAME_BYTES_MAX, validate as validate_topic_name};
+pub use users::Users;
 
 /// The engine's types that pass through unchanged.
 pub use firth_log::file::DiskUsage;

@@ -34,6 +34,13 @@ pub(crate) static GROUPS: StateLogKind = StateLogKind {
     version: 1,
 };
 
+/// Users, and what they may do.
+pub(crate) static USERS: StateLogKind = StateLogKind {
+    log: LogId::USERS,
+    name: "users",
+    version: 1,
+};
+
 /// What is fixed about a state log.
 #[derive(Debug)]
 pub(crate) struct StateLogKind {
@@ -165,6 +172,11 @@ impl StateLog {
             self.shared.engine.append(Frame::changes(vec![create]))?;
         }
         Ok(())
+    }
+
+    /// Whether nothing was ever stored.
+    pub(crate) fn is_new(&self) -> bool {
+        self.shared.engine.bounds(self.id()).is_none()
     }
 
     fn refused(&self, error: AppendError) -> StateError {

@@ -23,6 +23,8 @@ impl LogId {
     pub const DEFINITIONS: LogId = LogId(1);
     /// The records of consumer groups. What stands above creates it with the first of them.
     pub const GROUPS: LogId = LogId(2);
+    /// The records of users and of what they may do. What stands above creates it with the first of them.
+    pub const USERS: LogId = LogId(4);
     /// The first id that [`Engine::allocate`](crate::Engine::allocate) gives out.
     pub const FIRST_ALLOCATED: LogId = LogId(16);
 }

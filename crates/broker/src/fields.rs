@@ -1,0 +1,74 @@
+//! The fields that records of state logs are made of. All integers are little-endian.
+//!
+//! ```text
+//! text := length u32 | UTF-8      bytes := length u32 | bytes
+//! ```
+
+use std::sync::Arc;
+
+/// What is wrong with a record, in a word or two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its {0} is wrong")]
+pub struct Malformed(pub &'static str);
+
+/// What is left to be read of a key or a value.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a>(pub &'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (array, rest) = self.0.split_first_chunk().ok_or(Malformed("length"))?;
+        self.0 = rest;
+        Ok(*array)
+    }
+
+    pub fn u8(&mut self) -> Result<u8, Malformed> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub fn u32(&mut self) -> Result<u32, Malformed> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// How many bytes or elements follow. Nothing is to be allocated for that many before they are there.
+    pub fn length(&mut self) -> Result<usize, Malformed> {
+        usize::try_from(self.u32()?).map_err(|_| Malformed("length"))
+    }
+
+    pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = self.length()?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Malformed("length"))?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    pub fn text(&mut self) -> Result<Arc<str>, Malformed> {
+        let text = std::str::from_utf8(self.bytes()?);
+        text.map(Arc::from).map_err(|_| Malformed("text"))
+    }
+
+    /// Bytes after what a version knows are an error: what they mean would be lost with the next record of the key.
+    pub fn end(self) -> Result<(), Malformed> {
+        match self.0 {
+            [] => Ok(()),
+            _ => Err(Malformed("length")),
+        }
+    }
+}
+
+/// # Panics
+/// With 4 GiB or more, which no record may have.
+#[expect(
+    clippy::expect_used,
+    reason = "the limits of what is stored are far below 2^32 bytes"
+)]
+pub fn put_length(out: &mut Vec<u8>, length: usize) {
+    let length = u32::try_from(length).expect("what is stored fits in a frame");
+    out.extend_from_slice(&length.to_le_bytes());
+}
+
+/// Puts bytes, or a text, with their length before them.
+pub fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_length(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
