@@ -4,6 +4,9 @@
 //! A new target is a module here with its line in [`TARGETS`], a file in `fuzz_targets/`, a `[[bin]]` in Cargo.toml and
 //! seeds in `seeds/<name>/`. An input that once broke a target is added to its seeds.
 
+pub mod amqp_content;
+pub mod amqp_frames;
+pub mod amqp_table;
 pub mod batch_decompress;
 pub mod batch_records;
 pub mod batch_walk;
@@ -19,6 +22,9 @@ pub mod wal_block;
 pub type Target = (&'static str, fn(&[u8]));
 
 pub const TARGETS: &[Target] = &[
+    ("amqp_content", amqp_content::run),
+    ("amqp_frames", amqp_frames::run),
+    ("amqp_table", amqp_table::run),
     ("batch_decompress", batch_decompress::run),
     ("batch_records", batch_records::run),
     ("batch_walk", batch_walk::run),
