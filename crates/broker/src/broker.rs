@@ -12,6 +12,7 @@ use crate::guarded_clock::GuardedClock;
 use crate::state_log::{self, StateLog};
 use crate::tasks::Tasks;
 use crate::topics::Topics;
+use crate::topology::{self, Topology};
 use crate::{
     Clock, ClusterId, Config, ConfigChange, Counters, DefineError, Environment, Error, Memory, NewTopic,
     QuotaEdits, QuotaEntity, Quotas, Topic, TopicId, Users, cleaner, retention,
@@ -36,6 +37,7 @@ struct Shared {
     tasks: Tasks,
     groups: StateLog,
     users: Users,
+    topology: Topology,
     /// What retention believes the time to be; 0 until it has looked.
     times: watch::Receiver<i64>,
 }
@@ -60,6 +62,8 @@ impl Broker {
         let groups = StateLog::read(&engine, &state_log::GROUPS).await?;
         let users = StateLog::read(&engine, &state_log::USERS).await?;
         let users = Users::open(users, environment.clone())?;
+        let topology = StateLog::read(&engine, &state_log::TOPOLOGY).await?;
+        let topology = topology::Replay::read(topology)?;
         let topics = Arc::new(Topics::new(replay.definitions.topics().clone()));
         let quotas = Arc::new(Quotas::new(replay.definitions.quotas().clone()));
         let counting = Arc::new(Counting::default());
@@ -74,6 +78,8 @@ impl Broker {
             replay,
         );
         owner.reconcile().await.map_err(Error::Reconcile)?;
+        let clock = environment.clock.clone();
+        let topology = Topology::open(topology, clock, topics.clone()).map_err(Error::ReconcileTopology)?;
         let cluster_id = owner.cluster_id().await.map_err(Error::ClusterId)?;
         let noted_ms = owner.definitions.time_known_ms();
         let memory = Memory::new(config.memory_bytes);
@@ -93,6 +99,7 @@ impl Broker {
             tasks,
             groups,
             users,
+            topology,
             times: told.clone(),
         };
         let broker = Broker {
@@ -130,6 +137,11 @@ impl Broker {
     /// Who may log in, and what they may do.
     pub fn users(&self) -> &Users {
         &self.shared.users
+    }
+
+    /// Virtual hosts, with their exchanges, queues and bindings.
+    pub fn topology(&self) -> &Topology {
+        &self.shared.topology
     }
 
     /// The time by which things may be deleted for their age, in milliseconds since 1970, told whenever retention looks.
@@ -228,17 +240,34 @@ impl Broker {
 
     /// Deletes a topic with all its records, durably. Returns what was deleted.
     pub async fn delete_topic(&self, id: TopicId) -> Result<Arc<Topic>, DefineError> {
-        Ok(self.define(|reply| Message::Delete { id, reply }).await?.topic)
+        let deleted = self.delete_topics(vec![id]).await;
+        deleted.into_iter().next().unwrap_or(Err(DefineError::Stopped))
     }
 
     /// As [`Broker::delete_topic`] for each, but the deletions share flushes.
     pub async fn delete_topics(&self, ids: Vec<TopicId>) -> Vec<Result<Arc<Topic>, DefineError>> {
         let message = |id| move |reply| Message::Delete { id, reply };
         let deleted = self.define_all(ids.into_iter().map(message)).await;
-        deleted
+        let deleted: Vec<_> = deleted
             .into_iter()
             .map(|deleted| deleted.map(|deleted| deleted.topic))
-            .collect()
+            .collect();
+        for topic in deleted.iter().flatten() {
+            self.unlink(topic).await;
+        }
+        deleted
+    }
+
+    /// Removes the streams and the bindings that rest on a topic which was deleted. Where that cannot be stored, the next
+    /// start finds that they rest on nothing.
+    async fn unlink(&self, topic: &Topic) {
+        let removed = match self.topology().topic_deleted(topic.id, &topic.name) {
+            Ok(commit) => commit.await.map_err(|failed| failed.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = removed {
+            tracing::warn!(topic = %topic.name, error, "what was bound to a deleted topic is not removed durably");
+        }
     }
 
     /// Gives topics more partitions, so many in all, each for itself, durably; with `validate_only` nothing is created.

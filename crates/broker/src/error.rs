@@ -42,6 +42,8 @@ pub enum Error {
     },
     #[error("what was lost of the definitions cannot be made up for: {0}")]
     Reconcile(#[source] DefineError),
+    #[error("what was lost of the topology cannot be made up for: {0}")]
+    ReconcileTopology(#[source] StateError),
     #[error("the id of the cluster, which is drawn at the first start, cannot be stored: {0}")]
     ClusterId(#[source] DefineError),
     #[error("the definition at offset {offset} cannot be read: {reason}")]

@@ -1,7 +1,7 @@
 //! The fields that records of state logs are made of. All integers are little-endian.
 //!
 //! ```text
-//! text := length u32 | UTF-8      bytes := length u32 | bytes
+//! text := length u32 | UTF-8      bytes := length u32 | bytes      bool := 0 u8, or 1 u8      opt := 0 u8, or 1 u8 | value
 //! ```
 
 use std::sync::Arc;
@@ -30,6 +30,28 @@ impl<'a> Fields<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
+    pub fn u64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub fn bool(&mut self) -> Result<bool, Malformed> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed("mark")),
+        }
+    }
+
+    pub fn optional<T>(
+        &mut self,
+        value: impl FnOnce(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, Malformed> {
+        match self.bool()? {
+            true => value(self).map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// How many bytes or elements follow. Nothing is to be allocated for that many before they are there.
     pub fn length(&mut self) -> Result<usize, Malformed> {
         usize::try_from(self.u32()?).map_err(|_| Malformed("length"))
@@ -43,8 +65,12 @@ impl<'a> Fields<'a> {
     }
 
     pub fn text(&mut self) -> Result<Arc<str>, Malformed> {
-        let text = std::str::from_utf8(self.bytes()?);
-        text.map(Arc::from).map_err(|_| Malformed("text"))
+        self.str().map(Arc::from)
+    }
+
+    /// A text, where it lies.
+    pub fn str(&mut self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("text"))
     }
 
     /// Bytes after what a version knows are an error: what they mean would be lost with the next record of the key.
@@ -71,4 +97,24 @@ pub fn put_length(out: &mut Vec<u8>, length: usize) {
 pub fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     put_length(out, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+pub fn put_text(out: &mut Vec<u8>, text: &str) {
+    put(out, text.as_bytes());
+}
+
+pub fn put_u32(out: &mut Vec<u8>, value: u32) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+pub fn put_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Puts a mark that says whether there is a value, and the value.
+pub fn put_optional<T>(out: &mut Vec<u8>, value: Option<T>, put: impl FnOnce(&mut Vec<u8>, T)) {
+    out.push(u8::from(value.is_some()));
+    if let Some(value) = value {
+        put(out, value);
+    }
 }

@@ -33,15 +33,18 @@ mod guarded_clock;
 mod memory;
 mod offsets;
 mod produce;
+mod queue;
 mod quotas;
 mod read;
 mod retention;
+mod router;
 mod state_log;
 mod tasks;
 mod topic;
 mod topic_config;
 mod topic_name;
 mod topics;
+mod topology;
 pub mod users;
 
 pub use broker::{Broker, Created};
@@ -54,9 +57,16 @@ pub use error::{DefineError, Error, ProduceError, ReadError, StateError};
 pub use memory::{Memory, Reservation};
 pub use offsets::{At, OffsetAndTimestamp};
 pub use produce::Appended;
+pub use queue::{
+    ConnectionId, NewQueue, NotDeleted, Overflow, Queue, QueueDefinition, QueueId, QueueKind, QueueOptions,
+};
 pub use quotas::{
     EntityQuotas, InvalidQuota, QUOTA_ENTITIES_MAX, QUOTA_NAME_BYTES_MAX, QuotaEntity, QuotaKey, QuotaLimit,
     QuotaName, QuotaSubject, Quotas,
+};
+pub use router::{
+    DELAY_HEADER, HeaderMatch, HeaderValue, Headers, MatchMode, NoHeaders, PARTITION_KEY_HEADER, RouteCache,
+    Targets, delay_ms, partition_key, partition_of, route_delayed,
 };
 pub use state_log::{Replayed, StateLog, StateRecord};
 pub use topic::{Partition, Topic, TopicId};
@@ -65,6 +75,11 @@ pub use topic_config::{
     Setting, TopicConfig,
 };
 pub use topic_name::{InvalidName, TOPIC_NAME_BYTES_MAX, validate as validate_topic_name};
+pub use topology::{
+    ARGUMENTS_BYTES_MAX, Binding, DEFAULT_EXCHANGE, Declared, DeletedQueue, Destination, Exchange,
+    ExchangeKind, FIRST_VIRTUAL_HOST, HashOn, HashProperty, NAME_BYTES_MAX, NewBinding, NewExchange,
+    Topology, TopologyError, VirtualHost, VirtualHostConnection, VirtualHostSettings,
+};
 pub use users::Users;
 
 /// The engine's types that pass through unchanged.

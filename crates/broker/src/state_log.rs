@@ -41,6 +41,13 @@ pub(crate) static USERS: StateLogKind = StateLogKind {
     version: 1,
 };
 
+/// What is declared in virtual hosts.
+pub(crate) static TOPOLOGY: StateLogKind = StateLogKind {
+    log: LogId::TOPOLOGY,
+    name: "topology",
+    version: 1,
+};
+
 /// What is fixed about a state log.
 #[derive(Debug)]
 pub(crate) struct StateLogKind {

@@ -23,6 +23,8 @@ impl LogId {
     pub const DEFINITIONS: LogId = LogId(1);
     /// The records of consumer groups. What stands above creates it with the first of them.
     pub const GROUPS: LogId = LogId(2);
+    /// The records of virtual hosts, and what is declared in them. What stands above creates it with the first of them.
+    pub const TOPOLOGY: LogId = LogId(3);
     /// The records of users and of what they may do. What stands above creates it with the first of them.
     pub const USERS: LogId = LogId(4);
     /// The first id that [`Engine::allocate`](crate::Engine::allocate) gives out.
