@@ -172,3 +172,6 @@ impl Targets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

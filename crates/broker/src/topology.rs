@@ -37,6 +37,8 @@ pub use self::binding::{Binding, Destination, NewBinding};
 pub use self::connection::VirtualHostConnection;
 pub(crate) use self::contents::Contents;
 pub use self::error::TopologyError;
+#[cfg(test)]
+pub(crate) use self::exchange::predeclared;
 pub use self::exchange::{DEFAULT_EXCHANGE, Exchange, ExchangeKind, HashOn, HashProperty, NewExchange};
 use self::journal::Journal;
 use self::record::Stored;
@@ -183,3 +185,6 @@ fn check_settings(settings: &VirtualHostSettings) -> Result<(), TopologyError> {
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -150,4 +150,10 @@ impl RouteCache {
         self.routes.clear();
         self.bytes = self.queues.len().saturating_mul(ROUTE_BYTES);
     }
+
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        let routes = self.routes.values().map(|routes| routes.by_key.len());
+        self.queues.len() + routes.sum::<usize>()
+    }
 }

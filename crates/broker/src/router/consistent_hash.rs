@@ -128,3 +128,6 @@ fn hash(kind: u8, bytes: &[u8]) -> u64 {
     hasher.write(bytes);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

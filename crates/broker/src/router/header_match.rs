@@ -119,3 +119,6 @@ impl PartialEq<HeaderValue<'_>> for HeaderValue<'_> {
 fn is_same_number(integer: i128, float: f64) -> bool {
     float.fract() == 0.0 && float.abs() < 1e38 && float as i128 == integer
 }
+
+#[cfg(test)]
+mod tests;

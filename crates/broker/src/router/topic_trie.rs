@@ -154,3 +154,6 @@ fn remove_from(child: &mut Option<Box<Node>>, rest: &[&str], sink: &Sink) {
 fn words(key: &str) -> impl Iterator<Item = &str> {
     key.split('.').filter(move |_| !key.is_empty())
 }
+
+#[cfg(test)]
+mod tests;
