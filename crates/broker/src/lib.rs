@@ -23,6 +23,7 @@ mod clock;
 mod cluster_id;
 mod compaction;
 mod config;
+pub mod connections;
 mod counters;
 mod definitions;
 mod delete_records;

@@ -20,33 +20,27 @@
 //! than it wanted to wait. So does the connection, without its socket, for as long as that takes: its memory is counted, and
 //! its place taken.
 
-mod account;
 mod input;
 mod muting;
-mod output;
 mod replies;
-mod stall;
-mod stream;
 
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use firth_broker::connections::{Account, Awaited, Output, Stall, Stream};
 use firth_kafka_codec::{
     self as codec, ApiKey, ApiVersionsResponse, ErrorCode, Request, RequestHeader, decode_header,
     decode_request,
 };
 
-use self::account::Account;
 use self::input::Input;
 use self::muting::Muting;
-use self::output::Output;
 use self::replies::{Asked, Released, Replies};
 pub(crate) use self::replies::{Parked, Reply, Running, Timeout};
-use self::stall::{Awaited, Stall};
-pub(crate) use self::stream::Stream;
 use crate::closed::Closed;
 use crate::handlers::{self, Started};
+use crate::reply_memory::Held;
 use crate::server::{Client, Shared};
 
 /// Nothing is dispatched while more than this waits to be written.
@@ -86,7 +80,7 @@ struct Connection<S> {
     /// A request that waits until those before it are answered.
     deferred: Option<Box<Dispatch>>,
     replies: Replies,
-    output: Output,
+    output: Output<Held>,
     /// Replies are written here and split off.
     encoded: BytesMut,
     stall: Stall,
@@ -215,7 +209,7 @@ impl<S: Stream> Connection<S> {
                 metrics.api(asked.api_key).answered(took, reply.chain.len());
             }
             self.muting.begin(reply.wait);
-            self.output.push(reply.chain, reply.held);
+            self.output.push(reply.chain.into_parts(), reply.held);
         }
         Ok(now.is_some())
     }
@@ -380,7 +374,7 @@ impl<S: Stream> Connection<S> {
         if !self.output.is_empty() {
             Some(Awaited {
                 what: "replies wait to be read",
-                is_wanted: self.client.server.reply_memory.is_wanted() && self.output.holds_memory(),
+                is_wanted: self.client.server.reply_memory.is_wanted() && self.output.holds_any(),
             })
         } else if self.admitted_bytes > 0 && !self.account.is_waiting() {
             Some(Awaited {

@@ -1,14 +1,14 @@
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use firth_broker::connections::{self, ACCEPT_RETRY, accept, concerns_the_client, reap, stopped};
 use firth_broker::{Broker, QuotaKey, QuotaSubject};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::closed::Closed;
 use crate::config::Config;
@@ -17,9 +17,6 @@ use crate::fetch_session::FetchSessions;
 use crate::groups::{Groups, ObservedGroup, Unreadable};
 use crate::metrics::Metrics;
 use crate::reply_memory::ReplyMemory;
-
-/// How long the listener waits for a file descriptor that another part of the process may free.
-const ACCEPT_RETRY_MS: u64 = 1000;
 
 /// Connections over the quota of their address that are kept open, unread, for as long as they are to wait. Beyond, they are
 /// closed at once.
@@ -138,7 +135,7 @@ impl Server {
                             tokio::select! {
                                 () = &mut stopped => break,
                                 Some(ended) = connections.join_next() => reap(ended),
-                                () = sleep(Duration::from_millis(ACCEPT_RETRY_MS)) => {}
+                                () = sleep(ACCEPT_RETRY) => {}
                             }
                         }
                     }
@@ -223,60 +220,9 @@ impl Server {
         }
     }
 
-    async fn drain(&self, mut connections: JoinSet<()>) {
+    async fn drain(&self, connections: JoinSet<()>) {
         self.shared.draining.send_replace(true);
-        let drain_ms_max = self.shared.config.drain_ms_max;
-        let all_ended = async {
-            while let Some(ended) = connections.join_next().await {
-                reap(ended);
-            }
-        };
-        if timeout(Duration::from_millis(drain_ms_max), all_ended)
-            .await
-            .is_err()
-        {
-            let connections_open = connections.len();
-            tracing::warn!(
-                connections_open,
-                drain_ms_max,
-                "connections were cut off before they were answered"
-            );
-            connections.shutdown().await;
-        }
-    }
-}
-
-/// The next connection, as soon as there may be one more.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> (Option<OwnedSemaphorePermit>, io::Result<(TcpStream, SocketAddr)>) {
-    let slot = slots.clone().acquire_owned().await.ok();
-    (slot, listener.accept().await)
-}
-
-/// Errors of `accept` that speak of the connection to be accepted, which is gone.
-fn concerns_the_client(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-            | io::ErrorKind::TimedOut
-    )
-}
-
-pub(crate) async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // An error says that the sender is gone, and with it whoever could stop us in order.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
-}
-
-fn reap(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a panic ended a connection");
+        connections::drain(connections, self.shared.config.drain_ms_max).await;
     }
 }
 

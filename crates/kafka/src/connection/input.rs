@@ -4,10 +4,9 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use firth_broker::connections::Stream;
 use firth_kafka_codec::{Error, SIZE_BYTES, frame_size, split_frame};
 use tokio::io::AsyncReadExt;
-
-use super::stream::Stream;
 
 /// What is read at once while requests are small.
 const CHUNK_BYTES_MIN: usize = 16 * 1024;

@@ -2,14 +2,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use firth_broker::{Memory, Reservation};
+use crate::{Memory, Reservation};
 
 /// What is reserved at once. The budget is shared by all connections; going to it for each small request would cost
 /// more than decoding the request.
 const STEP_BYTES: usize = 64 * 1024;
 
 /// Memory of the broker's budget that a connection has reserved, and how much of it its requests use.
-pub(crate) struct Account {
+pub struct Account {
     /// Absent while it grows.
     reservation: Option<Reservation>,
     growing: Option<Pin<Box<dyn Future<Output = Reservation> + Send>>>,
@@ -17,7 +17,7 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) fn new(memory: &Memory) -> Account {
+    pub fn new(memory: &Memory) -> Account {
         Account {
             reservation: Some(memory.reservation()),
             growing: None,
@@ -26,7 +26,7 @@ impl Account {
     }
 
     /// Takes `bytes`, or waits until there is room for them and takes nothing until then.
-    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
+    pub fn poll_take(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
         loop {
             if let Some(growing) = &mut self.growing {
                 match growing.as_mut().poll(cx) {
@@ -54,18 +54,18 @@ impl Account {
     }
 
     /// Whether a request waits for room that others have to make.
-    pub(crate) fn is_waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         self.growing.is_some()
     }
 
     /// Gives back what no request uses, before something is waited for that may take long.
-    pub(crate) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         if let Some(reservation) = &mut self.reservation {
             reservation.shrink_to(self.used_bytes);
         }
     }
 
-    pub(crate) fn give(&mut self, bytes: usize) {
+    pub fn give(&mut self, bytes: usize) {
         self.used_bytes = self.used_bytes.saturating_sub(bytes);
         let Some(reservation) = &mut self.reservation else {
             return;

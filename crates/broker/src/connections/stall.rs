@@ -15,16 +15,16 @@ const WANTED_BYTES_MIN: usize = 64 * 1024;
 
 /// What the client is to do before its connection can go on.
 #[derive(Clone, Copy)]
-pub(crate) struct Awaited {
-    pub(crate) what: &'static str,
+pub struct Awaited {
+    pub what: &'static str,
     /// Others wait for the memory that is held meanwhile.
-    pub(crate) is_wanted: bool,
+    pub is_wanted: bool,
 }
 
 /// Notices a client that neither sends the rest of its frame nor reads its replies.
 ///
 /// The timer is looked at only when it fires, so that moving bytes costs nothing.
-pub(crate) struct Stall {
+pub struct Stall {
     period_ms: u64,
     timer: Option<Pin<Box<Sleep>>>,
     /// Ticks since the period began.
@@ -36,7 +36,7 @@ pub(crate) struct Stall {
 }
 
 impl Stall {
-    pub(crate) fn new(period_ms: u64) -> Stall {
+    pub fn new(period_ms: u64) -> Stall {
         Stall {
             period_ms,
             timer: None,
@@ -46,17 +46,17 @@ impl Stall {
         }
     }
 
-    pub(crate) fn moved(&mut self, bytes: usize) {
+    pub fn moved(&mut self, bytes: usize) {
         self.moved_bytes = self.moved_bytes.saturating_add(bytes);
     }
 
     /// A whole frame arrived, however small.
-    pub(crate) fn finished(&mut self) {
+    pub fn finished(&mut self) {
         self.moved(BYTES_MIN);
     }
 
     /// Ready, with the seconds that passed, if the client was waited for and moved too little for too long.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, awaited: Option<Awaited>) -> Poll<u64> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, awaited: Option<Awaited>) -> Poll<u64> {
         let tick_ms = (self.period_ms / TICKS).max(1);
         loop {
             let Some(timer) = &mut self.timer else {

@@ -4,10 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use firth_kafka_codec::Chain;
 use tokio::io::AsyncWrite;
-
-use crate::reply_memory::Held;
 
 /// Parts up to this size are gathered by copying: that costs less than one more slice in a vectored write.
 const GATHERED_BYTES_MAX: usize = 512;
@@ -22,26 +19,35 @@ const SLICES_MAX: usize = 64;
 /// others from the core meanwhile.
 const WRITE_BYTES_MAX: usize = 256 * 1024;
 
-/// Replies that are complete and not written yet, in order.
-#[derive(Default)]
-pub(crate) struct Output {
-    pieces: VecDeque<Piece>,
+/// What is complete and not written yet, in order. Of what was pushed with an `H`, that is dropped when the piece is written.
+pub struct Output<H> {
+    pieces: VecDeque<Piece<H>>,
     /// Small parts, behind all pieces. It has no memory while there is nothing to write.
     gathered: BytesMut,
     bytes: usize,
 }
 
-struct Piece {
+struct Piece<H> {
     bytes: Bytes,
-    /// Released when the piece is written. It may be the last piece of a reply which holds it for all.
-    held: Option<Held>,
+    held: Option<H>,
 }
 
-impl Output {
-    pub(crate) fn push(&mut self, chain: Chain, mut held: Option<Held>) {
-        self.bytes = self.bytes.saturating_add(chain.len());
-        let mut parts = chain.into_parts().peekable();
+impl<H> Default for Output<H> {
+    fn default() -> Output<H> {
+        Output {
+            pieces: VecDeque::new(),
+            gathered: BytesMut::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<H> Output<H> {
+    /// Appends parts of one reply. `held` goes with the last one that is not gathered, if there is any.
+    pub fn push(&mut self, parts: impl IntoIterator<Item = Bytes>, mut held: Option<H>) {
+        let mut parts = parts.into_iter().peekable();
         while let Some(part) = parts.next() {
+            self.bytes = self.bytes.saturating_add(part.len());
             if part.len() <= GATHERED_BYTES_MAX {
                 if self.gathered.capacity() == 0 {
                     self.gathered.reserve(GATHERED_BYTES);
@@ -67,21 +73,21 @@ impl Output {
     }
 
     /// Bytes that are not written yet.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether what waits to be written are records, for which memory is held.
-    pub(crate) fn holds_memory(&self) -> bool {
+    /// Whether something is held for what waits to be written.
+    pub fn holds_any(&self) -> bool {
         self.pieces.iter().any(|piece| piece.held.is_some())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
     /// One vectored write of what there is, within [`WRITE_BYTES_MAX`]. Gives the number of bytes that were taken.
-    pub(crate) fn poll_write<S: AsyncWrite + Unpin>(
+    pub fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,

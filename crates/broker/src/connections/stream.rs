@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpStream;
 
 /// What a connection runs over: a socket, or a pipe in memory.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// Whether a read may find something. Only then does the connection take memory to read into.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
