@@ -19,6 +19,8 @@ pub struct Builder {
     compression: Compression,
     /// Room for the header, then the records without compression.
     buffer: Vec<u8>,
+    /// Offsets of the batch, where it has more than records.
+    span: i32,
 }
 
 impl Builder {
@@ -49,7 +51,15 @@ impl Builder {
             header,
             compression,
             buffer,
+            span: 0,
         }
+    }
+
+    /// The batch takes at least so many offsets, also where it has fewer records.
+    #[must_use]
+    pub fn spanning(mut self, offsets: i32) -> Builder {
+        self.span = offsets;
+        self
     }
 
     #[must_use]
@@ -151,8 +161,10 @@ impl Builder {
             mut header,
             compression,
             buffer,
+            span,
         } = self;
         assert!(header.record_count > 0, "a batch has at least one record");
+        header.last_offset_delta = header.last_offset_delta.max(span.saturating_sub(1));
         let mut bytes = match compression {
             Compression::None => buffer,
             codec => compressed(codec, &buffer),

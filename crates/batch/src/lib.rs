@@ -50,5 +50,5 @@ pub use header::{
 };
 pub use latest::{Full, LatestOffsets};
 pub use recompress::recompress;
-pub use records::{Headers, Record, RecordHeader, Records, RecordsIter};
+pub use records::{Headers, Position, Record, RecordHeader, Records, RecordsIter};
 pub use retain::{Retained, retain};

@@ -41,6 +41,23 @@ impl Records {
         }
     }
 
+    /// Goes on behind the records that another iterator over these ones gave.
+    pub fn resume(&self, position: Position) -> RecordsIter<'_> {
+        let at = self.payload.len().saturating_sub(position.rest);
+        RecordsIter {
+            header: &self.header,
+            rest: self.payload.get(at..).unwrap_or_default(),
+            index: position.index,
+            next_delta: position.next_delta,
+            done: false,
+        }
+    }
+
+    /// Before the first record.
+    pub fn start(&self) -> Position {
+        self.iter().position()
+    }
+
     /// The header of the batch that the records came from.
     pub fn header(&self) -> &Header {
         &self.header
@@ -70,6 +87,14 @@ impl<'a> IntoIterator for &'a Records {
     fn into_iter(self) -> RecordsIter<'a> {
         self.iter()
     }
+}
+
+/// How far an iterator over records is.
+#[derive(Clone, Copy, Debug)]
+pub struct Position {
+    rest: usize,
+    index: i32,
+    next_delta: i32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +176,15 @@ impl<'a> Iterator for RecordsIter<'a> {
 impl std::iter::FusedIterator for RecordsIter<'_> {}
 
 impl<'a> RecordsIter<'a> {
+    /// Where the next record is: see [`Records::resume`].
+    pub fn position(&self) -> Position {
+        Position {
+            rest: self.rest.len(),
+            index: self.index,
+            next_delta: self.next_delta,
+        }
+    }
+
     /// The bytes of the records that were not returned yet.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest

@@ -2,20 +2,25 @@ use std::future::Future;
 use std::sync::Arc;
 
 use firth_log::file::DiskUsage;
-use firth_log::{ActiveProducer, Bounds, Engine, LogId, Signal};
+use firth_log::{ActiveProducer, Bounds, Commit, Engine, LogId, Signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::counters::Counting;
+use crate::dead_letter::Burying;
 use crate::definitions::owner::{Defined, Message, Owner, REQUESTS_MAX};
 use crate::definitions::replay;
+use crate::expiry::Expiry;
 use crate::guarded_clock::GuardedClock;
+use crate::properties::{PropertiesFormat, PropertiesFormats};
+use crate::queues::Queues;
 use crate::state_log::{self, StateLog};
 use crate::tasks::Tasks;
 use crate::topics::Topics;
 use crate::topology::{self, Topology};
 use crate::{
     Clock, ClusterId, Config, ConfigChange, Counters, DefineError, Environment, Error, Memory, NewTopic,
-    QuotaEdits, QuotaEntity, Quotas, Topic, TopicId, Users, cleaner, retention,
+    Publication, QuotaEdits, QuotaEntity, Quotas, StateError, Topic, TopicId, Users, cleaner, delivery,
+    retention,
 };
 
 /// The broker; clones share it.
@@ -38,6 +43,8 @@ struct Shared {
     groups: StateLog,
     users: Users,
     topology: Topology,
+    queues: Arc<Queues>,
+    formats: PropertiesFormats,
     /// What retention believes the time to be; 0 until it has looked.
     times: watch::Receiver<i64>,
 }
@@ -64,6 +71,10 @@ impl Broker {
         let users = Users::open(users, environment.clone())?;
         let topology = StateLog::read(&engine, &state_log::TOPOLOGY).await?;
         let topology = topology::Replay::read(topology)?;
+        let queues = StateLog::read(&engine, &state_log::QUEUES).await?;
+        let (graves, deaths) = mpsc::unbounded_channel();
+        let (looks, asked) = mpsc::unbounded_channel();
+        let queues = Queues::replay(engine.clone(), environment.clone(), queues, graves, looks)?;
         let topics = Arc::new(Topics::new(replay.definitions.topics().clone()));
         let quotas = Arc::new(Quotas::new(replay.definitions.quotas().clone()));
         let counting = Arc::new(Counting::default());
@@ -78,8 +89,9 @@ impl Broker {
             replay,
         );
         owner.reconcile().await.map_err(Error::Reconcile)?;
-        let clock = environment.clock.clone();
-        let topology = Topology::open(topology, clock, topics.clone()).map_err(Error::ReconcileTopology)?;
+        let topology =
+            Topology::open(topology, queues.clone(), topics.clone()).map_err(Error::ReconcileTopology)?;
+        queues.delete_orphans().map_err(Error::ReconcileQueues)?;
         let cluster_id = owner.cluster_id().await.map_err(Error::ClusterId)?;
         let noted_ms = owner.definitions.time_known_ms();
         let memory = Memory::new(config.memory_bytes);
@@ -100,6 +112,8 @@ impl Broker {
             groups,
             users,
             topology,
+            queues,
+            formats: PropertiesFormats::default(),
             times: told.clone(),
         };
         let broker = Broker {
@@ -111,6 +125,12 @@ impl Broker {
         let retention = retention::run(broker.clone(), clock, times, tasks.stop());
         tasks.spawn("retention", retention);
         tasks.spawn("cleaner", cleaner::run(broker.clone(), told, tasks.stop()));
+        let queues = &broker.shared.queues;
+        tasks.spawn("queues", queues.clone().run_store(tasks.stop()));
+        let burying = Burying::new(broker.clone());
+        tasks.spawn("dead letters", burying.run(deaths, tasks.stop()));
+        tasks.spawn("expiry", Expiry::new(broker.clone()).run(asked, tasks.stop()));
+        tasks.spawn("delivery", delivery::run(queues.clone(), tasks.stop()));
         Ok(broker)
     }
 
@@ -142,6 +162,51 @@ impl Broker {
     /// Virtual hosts, with their exchanges, queues and bindings.
     pub fn topology(&self) -> &Topology {
         &self.shared.topology
+    }
+
+    #[cfg(test)]
+    pub(crate) fn queues(&self) -> &Arc<Queues> {
+        &self.shared.queues
+    }
+
+    /// Has the broker look into properties that begin with this byte.
+    pub fn register_properties(&self, tag: u8, format: Arc<dyn PropertiesFormat>) {
+        self.shared.formats.register(tag, format);
+    }
+
+    pub(crate) fn formats(&self) -> &PropertiesFormats {
+        &self.shared.formats
+    }
+
+    /// Gathers messages for queues.
+    pub fn publication(&self) -> Publication {
+        Publication::new(&self.shared.queues)
+    }
+
+    /// Stores what left queues. What it returns is durable when all acknowledgements before the call are: who says that something
+    /// was done after them waits for it.
+    ///
+    /// # Errors
+    /// The disk is full; it is tried again later.
+    pub fn store_queues(&self) -> Result<Commit, StateError> {
+        self.shared.queues.store()
+    }
+
+    /// What is stored of state machines, to be compacted.
+    pub(crate) fn state_logs(&self) -> [&StateLog; 4] {
+        let Shared {
+            groups,
+            users,
+            topology,
+            queues,
+            ..
+        } = &*self.shared;
+        [
+            groups,
+            users.state_log(),
+            topology.state_log(),
+            queues.state_log(),
+        ]
     }
 
     /// The time by which things may be deleted for their age, in milliseconds since 1970, told whenever retention looks.

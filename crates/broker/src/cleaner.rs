@@ -81,9 +81,10 @@ async fn all_due(broker: &Broker, now_ms: i64) -> Vec<(Due, LogId, TopicConfig, 
             }
         }
     }
-    let state = broker.groups_log();
-    if let Some(due) = due(broker, state.config(), state.id(), now_ms) {
-        all.push((due, state.id(), state.config().clone(), state.name().to_owned()));
+    for state in broker.state_logs() {
+        if let Some(due) = due(broker, state.config(), state.id(), now_ms) {
+            all.push((due, state.id(), state.config().clone(), state.name().to_owned()));
+        }
     }
     all
 }

@@ -44,6 +44,8 @@ pub enum Error {
     Reconcile(#[source] DefineError),
     #[error("what was lost of the topology cannot be made up for: {0}")]
     ReconcileTopology(#[source] StateError),
+    #[error("what is left of queues that were deleted cannot be removed: {0}")]
+    ReconcileQueues(#[source] AppendError),
     #[error("the id of the cluster, which is drawn at the first start, cannot be stored: {0}")]
     ClusterId(#[source] DefineError),
     #[error("the definition at offset {offset} cannot be read: {reason}")]

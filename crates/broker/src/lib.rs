@@ -25,16 +25,24 @@ mod compaction;
 mod config;
 pub mod connections;
 mod counters;
+pub mod dead_letter;
 mod definitions;
 mod delete_records;
+mod delivery;
 mod error;
+mod expiry;
+mod fan_out;
 pub mod fields;
 pub mod fuzzing;
 mod guarded_clock;
 mod memory;
+mod message;
 mod offsets;
 mod produce;
+mod properties;
+mod publishing;
 mod queue;
+mod queues;
 mod quotas;
 mod read;
 mod retention;
@@ -56,10 +64,14 @@ pub use counters::Counters;
 pub use definitions::{NewTopic, PARTITIONS_MAX, PARTITIONS_TOTAL_MAX, QuotaEdits};
 pub use error::{DefineError, Error, ProduceError, ReadError, StateError};
 pub use memory::{Memory, Reservation};
+pub use message::Message;
 pub use offsets::{At, OffsetAndTimestamp};
 pub use produce::Appended;
+pub use properties::PropertiesFormat;
+pub use publishing::{Publication, Published};
 pub use queue::{
-    ConnectionId, NewQueue, NotDeleted, Overflow, Queue, QueueDefinition, QueueId, QueueKind, QueueOptions,
+    ConnectionId, ConsumeError, Consumer, Counts, Credit, Delivered, Event, Mailbox, NewQueue, NotDeleted,
+    Overflow, Queue, QueueDefinition, QueueId, QueueKind, QueueOptions, Reader, Taken,
 };
 pub use quotas::{
     EntityQuotas, InvalidQuota, QUOTA_ENTITIES_MAX, QUOTA_NAME_BYTES_MAX, QuotaEntity, QuotaKey, QuotaLimit,

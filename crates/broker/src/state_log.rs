@@ -18,7 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use firth_batch::{Batch, Batches, Builder, Compression};
-use firth_log::{AppendError, Change, Commit, Engine, FRAME_BYTES_MAX, Frame, Kind, LogId, ReadError};
+use firth_log::{
+    Append, AppendError, Change, Commit, Engine, FRAME_BYTES_MAX, Frame, Kind, LogId, ReadError,
+};
 
 use crate::{Error, StateError, TopicConfig};
 
@@ -45,6 +47,13 @@ pub(crate) static USERS: StateLogKind = StateLogKind {
 pub(crate) static TOPOLOGY: StateLogKind = StateLogKind {
     log: LogId::TOPOLOGY,
     name: "topology",
+    version: 1,
+};
+
+/// What queues store.
+pub(crate) static QUEUES: StateLogKind = StateLogKind {
+    log: LogId::QUEUES,
+    name: "queues",
     version: 1,
 };
 
@@ -141,6 +150,16 @@ impl StateLog {
         if records.is_empty() {
             return Ok(Commit::done());
         }
+        let mut frame = Frame::default();
+        frame.appends.push(self.batch(records, now_ms)?);
+        let appended = self.shared.engine.append(frame);
+        appended
+            .map(|appended| appended.commit)
+            .map_err(|error| self.refused(error))
+    }
+
+    /// The records as one batch, for a frame that holds more than them. There is at least one.
+    pub(crate) fn batch(&self, records: &[StateRecord], now_ms: i64) -> Result<Append, StateError> {
         let bytes: usize = records.iter().map(StateRecord::len).sum();
         if bytes > FRAME_BYTES_MAX {
             return Err(StateError::TooLarge {
@@ -153,11 +172,10 @@ impl StateLog {
             builder.push(now_ms.max(0), Some(key), value.as_deref(), &[]);
         }
         self.create_if_missing().map_err(|error| self.refused(error))?;
-        let frame = Frame::batch(self.id(), builder.build());
-        let appended = self.shared.engine.append(frame);
-        appended
-            .map(|appended| appended.commit)
-            .map_err(|error| self.refused(error))
+        Ok(Append {
+            log: self.id(),
+            batch: builder.build(),
+        })
     }
 
     /// The log is there from its first record on, so that a start changes nothing. The records behind its creation are
@@ -186,7 +204,7 @@ impl StateLog {
         self.shared.engine.bounds(self.id()).is_none()
     }
 
-    fn refused(&self, error: AppendError) -> StateError {
+    pub(crate) fn refused(&self, error: AppendError) -> StateError {
         match error {
             AppendError::Full => StateError::Full,
             AppendError::FrameTooLarge { bytes, max } => StateError::TooLarge { bytes, max },
@@ -213,7 +231,7 @@ impl StateLog {
 }
 
 impl StateRecord {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
     }
 }

@@ -44,9 +44,10 @@ use self::journal::Journal;
 use self::record::Stored;
 pub(crate) use self::replay::Replay;
 pub use self::virtual_host::{Declared, DeletedQueue, VirtualHost, VirtualHostSettings};
+use crate::queues::Queues;
 use crate::router::HeaderMatch;
 use crate::topics::Topics;
-use crate::{Clock, StateError, TopicId};
+use crate::{StateError, StateLog, TopicId};
 
 /// The virtual host that there is from the start.
 pub const FIRST_VIRTUAL_HOST: &str = "/";
@@ -71,8 +72,16 @@ pub(crate) struct DeletedVirtualHost {
 
 impl Topology {
     /// What `replay` says, but for what has lost what it rests on. That is removed from the log, too.
-    pub(crate) fn open(replay: Replay, clock: Clock, topics: Arc<Topics>) -> Result<Topology, StateError> {
-        replay::open(replay, clock, topics)
+    pub(crate) fn open(
+        replay: Replay,
+        queues: Arc<Queues>,
+        topics: Arc<Topics>,
+    ) -> Result<Topology, StateError> {
+        replay::open(replay, queues, topics)
+    }
+
+    pub(crate) fn state_log(&self) -> &StateLog {
+        self.journal.state_log()
     }
 
     pub fn virtual_host(&self, name: &str) -> Option<Arc<VirtualHost>> {

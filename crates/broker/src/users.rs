@@ -134,6 +134,10 @@ impl From<StateError> for UsersError {
 }
 
 impl Users {
+    pub(crate) fn state_log(&self) -> &StateLog {
+        &self.store.log
+    }
+
     /// The users as the log has them.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ impl LogId {
     pub const TOPOLOGY: LogId = LogId(3);
     /// The records of users and of what they may do. What stands above creates it with the first of them.
     pub const USERS: LogId = LogId(4);
+    /// What left queues. What stands above creates it with the first record.
+    pub const QUEUES: LogId = LogId(5);
     /// The first id that [`Engine::allocate`](crate::Engine::allocate) gives out.
     pub const FIRST_ALLOCATED: LogId = LogId(16);
 }

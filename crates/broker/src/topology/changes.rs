@@ -95,7 +95,7 @@ impl VirtualHost {
                 max,
             });
         }
-        let queue = Arc::new(Queue::create(definition));
+        let queue = Queue::create(&self.journal.queues, definition);
         let mut commit = Commit::done();
         if is_stored {
             self.store(&mut contents, &[self.stored_queue(&queue).record()])?;

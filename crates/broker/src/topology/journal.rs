@@ -9,6 +9,7 @@ use firth_log::Commit;
 
 use super::record::{Ids, Stored, VirtualHostId};
 use super::{TopologyError, VirtualHostSettings};
+use crate::queues::Queues;
 use crate::topics::Topics;
 use crate::{Clock, ConnectionId, QueueId, QueueOptions, StateError, StateLog, StateRecord};
 
@@ -20,6 +21,8 @@ const CHUNK_BYTES: usize = 8 * 1024 * 1024;
 pub(crate) struct Journal {
     log: StateLog,
     clock: Clock,
+    /// What the queues stand on.
+    pub(super) queues: Arc<Queues>,
     /// Where the topics are looked up that bindings lead to.
     pub(super) topics: Arc<Topics>,
     ids: Mutex<Given>,
@@ -40,14 +43,15 @@ impl Journal {
     /// `next` are ids that were never given out, `reserved` is what the log says of that.
     pub(super) fn new(
         log: StateLog,
-        clock: Clock,
+        queues: Arc<Queues>,
         topics: Arc<Topics>,
         next: Ids,
         reserved: Option<Ids>,
     ) -> Journal {
         Journal {
             log,
-            clock,
+            clock: queues.environment.clock.clone(),
+            queues,
             topics,
             ids: Mutex::new(Given { next, reserved }),
             options: Mutex::default(),
@@ -109,6 +113,10 @@ impl Journal {
 
     pub(super) fn connection_id(&self) -> ConnectionId {
         ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn state_log(&self) -> &StateLog {
+        &self.log
     }
 
     /// Appends all records together. The log is founded.

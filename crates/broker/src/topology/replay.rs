@@ -6,8 +6,9 @@ use std::sync::{Arc, RwLock};
 use super::journal::Journal;
 use super::record::{self, Ids, Stored, StoredQueue, VirtualHostId};
 use super::{Binding, Destination, FIRST_VIRTUAL_HOST, Topology, VirtualHost, VirtualHostSettings};
+use crate::queues::Queues;
 use crate::topics::Topics;
-use crate::{Clock, Error, Queue, QueueDefinition, QueueId, StateError, StateLog};
+use crate::{Error, Queue, QueueDefinition, QueueId, StateError, StateLog};
 
 /// Ids that are skipped where the record of those that were given out is lost; nobody gave out as many.
 const IDS_SKIPPED: u64 = 1 << 32;
@@ -63,11 +64,11 @@ impl Replay {
     }
 }
 
-pub(super) fn open(replay: Replay, clock: Clock, topics: Arc<Topics>) -> Result<Topology, StateError> {
+pub(super) fn open(replay: Replay, queues: Arc<Queues>, topics: Arc<Topics>) -> Result<Topology, StateError> {
     let (next, reserved) = replay.ids();
     let Replay { log, stored } = replay;
     let mut restored = Restored {
-        journal: Arc::new(Journal::new(log, clock, topics, next, reserved)),
+        journal: Arc::new(Journal::new(log, queues, topics, next, reserved)),
         by_id: HashMap::new(),
         orphans: Vec::new(),
     };
@@ -156,7 +157,8 @@ impl Restored {
             arguments: self.journal.shared_arguments(stored.arguments),
             topic: stored.topic,
         };
-        virtual_host.restore(|contents| contents.put_queue(Arc::new(Queue::create(definition))));
+        let queue = Queue::create(&self.journal.queues, definition);
+        virtual_host.restore(|contents| contents.put_queue(queue));
         None
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use firth_log::{Engine, Options};
 
 use super::*;
-use crate::{Broker, Config, Environment, NewQueue, NewTopic, Queue, QueueKind, QueueOptions};
+use crate::{Broker, Clock, Config, Environment, NewQueue, NewTopic, Queue, QueueKind, QueueOptions};
 
 const NOW_MS: i64 = 1_800_000_000_000;
 

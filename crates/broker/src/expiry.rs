@@ -1,0 +1,185 @@
+//! What waited too long: messages at the head of their queue, and queues that nobody uses.
+//!
+//! A queue asks for a look whenever another message is the first one, if any may expire. The look tells when that message
+//! expires, and until then nothing is done. Behind the head messages may have expired as well; nobody sees that, as
+//! they are found when they become the first.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::Broker;
+use crate::dead_letter::Reason;
+use crate::queue::{Queue, Reader, Taken, deadline_ms};
+
+/// Messages that are looked at together.
+const LOOK_MAX: u64 = 64;
+
+/// What a queue asks for.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// At its head.
+    Head(Arc<Queue>),
+    /// Whether it is used.
+    Use(Arc<Queue>),
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at_ms: i64,
+    /// Orders what is due at the same time.
+    number: u64,
+    what: Watched,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Watched {
+    Head,
+    Use,
+}
+
+/// The task that takes out what has expired.
+pub(crate) struct Expiry {
+    broker: Broker,
+    /// The soonest first. Queues lie beside, as they have no order.
+    due: BinaryHeap<Reverse<Due>>,
+    queues: std::collections::HashMap<u64, Weak<Queue>>,
+    next_number: u64,
+}
+
+impl Expiry {
+    pub(crate) fn new(broker: Broker) -> Expiry {
+        Expiry {
+            broker,
+            due: BinaryHeap::new(),
+            queues: std::collections::HashMap::new(),
+            next_number: 0,
+        }
+    }
+
+    /// Until the broker stops.
+    pub(crate) async fn run(
+        mut self,
+        mut looks: mpsc::UnboundedReceiver<Look>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            let now_ms = self.broker.clock().wall_ms();
+            let wait = self
+                .due
+                .peek()
+                .map(|Reverse(due)| due.at_ms.saturating_sub(now_ms).max(0));
+            let look = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = sleep(wait) => None,
+                look = looks.recv() => look,
+            };
+            match look {
+                None => self.fire().await,
+                Some(Look::Head(queue)) => self.look_at_head(&queue).await,
+                Some(Look::Use(queue)) => self.look_at_use(&queue),
+            }
+        }
+    }
+
+    async fn fire(&mut self) {
+        let Some(Reverse(due)) = self.due.pop() else {
+            return;
+        };
+        let Some(queue) = self.queues.remove(&due.number).and_then(|queue| queue.upgrade()) else {
+            return;
+        };
+        match due.what {
+            Watched::Head => self.look_at_head(&queue).await,
+            Watched::Use => self.look_at_use(&queue),
+        }
+    }
+
+    fn note(&mut self, at_ms: i64, what: Watched, queue: &Arc<Queue>) {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.queues.insert(number, Arc::downgrade(queue));
+        self.due.push(Reverse(Due { at_ms, number, what }));
+    }
+
+    /// Takes out what has expired at the head, and notes when the next message does.
+    async fn look_at_head(&mut self, queue: &Arc<Queue>) {
+        queue.head_is_looked_at();
+        while let Some(taken) = queue.take_head(LOOK_MAX) {
+            let now_ms = self.broker.clock().wall_ms();
+            let ttl_ms = queue.definition().options.message_ttl_ms;
+            let mut expires_ms = None;
+            let head = taken.clone();
+            let read = Reader::of_dead(queue.clone())
+                .read(taken, |delivered| {
+                    let deadline = deadline_ms(&delivered.message, ttl_ms, delivered.published_ms);
+                    let has_expired = deadline.is_some_and(|deadline| deadline <= now_ms);
+                    if !has_expired {
+                        expires_ms = Some((delivered.offset, deadline));
+                    }
+                    has_expired
+                })
+                .await;
+            if let Err((error, taken)) = read {
+                tracing::debug!(%error, queue = ?queue.definition(), "what expires cannot be read");
+                queue.give_back([taken], false);
+                return;
+            }
+            let Some((first, deadline)) = expires_ms else {
+                queue.reject([head], Reason::Expired);
+                continue;
+            };
+            let (expired, rest) = split_at(head, first);
+            if let Some(deadline) = deadline {
+                queue.head_expires();
+                self.note(deadline, Watched::Head, queue);
+            }
+            queue.reject(expired, Reason::Expired);
+            queue.give_back(rest, false);
+            return;
+        }
+    }
+
+    fn look_at_use(&mut self, queue: &Arc<Queue>) {
+        let Some(expires_ms) = queue.definition().options.expires_ms else {
+            return;
+        };
+        let Some(unused_ms) = queue.unused_ms() else {
+            return;
+        };
+        let rest_ms = expires_ms.saturating_sub(unused_ms);
+        if rest_ms > 0 {
+            let at_ms = self.broker.clock().wall_ms().saturating_add_unsigned(rest_ms);
+            self.note(at_ms, Watched::Use, queue);
+            return;
+        }
+        let topology = self.broker.topology();
+        let Some(virtual_host) = topology.virtual_host(&queue.definition().virtual_host) else {
+            return;
+        };
+        if let Err(error) = virtual_host.expire_queue(queue) {
+            tracing::warn!(%error, queue = ?queue.definition(), "a queue that nobody uses is not deleted");
+        }
+    }
+}
+
+async fn sleep(ms: Option<i64>) {
+    match ms {
+        Some(ms) => tokio::time::sleep(Duration::from_millis(ms.unsigned_abs())).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What lies before the offset, and what begins with it.
+fn split_at(taken: Taken, offset: i64) -> (Option<Taken>, Option<Taken>) {
+    let before = offset.abs_diff(taken.offsets.start);
+    if before == 0 {
+        return (None, Some(taken));
+    }
+    let (expired, rest) = taken.split(before);
+    (Some(expired), rest)
+}

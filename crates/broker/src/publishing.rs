@@ -1,0 +1,420 @@
+//! Publishing to queues: what one reading of a socket brought is stored as one frame.
+//!
+//! ```text
+//! one durable target      -> a record of its lane
+//! several durable targets -> a record of the exchange's fan-out log, and in each lane a reference to it
+//! targets in memory       -> a record of each lane, which is in memory as well
+//! ```
+//!
+//! A reference is a batch of one record that takes as many offsets as it refers to: `'r' -> log u64, first offset i64`.
+//! Offset by offset it stands for the messages of the fan-out log. Fan-out logs are trimmed when nothing refers to them any more
+//! (fan_out.rs).
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, MutexGuard};
+
+use firth_batch::{Batch, Builder, Compression, RecordHeader, Records};
+use firth_log::{Append, AppendError, Commit, FRAME_BYTES_MAX, Frame, LogId};
+
+use crate::StateRecord;
+use crate::fan_out::{FanOut, Head};
+use crate::message::Message;
+use crate::queue::Queue;
+use crate::queues::Queues;
+
+/// A batch that is larger is complete: a reader takes in at least one.
+const BATCH_BYTES: usize = 256 * 1024;
+/// More than this is stored before more is taken.
+const PUBLICATION_BYTES: usize = FRAME_BYTES_MAX / 4;
+const REFERENCE: &[u8] = b"r";
+
+/// What stands in a lane for messages that are stored once for several queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reference {
+    pub(crate) log: LogId,
+    /// Where the message of offset 0 of the lane would be.
+    shift: i64,
+}
+
+impl Reference {
+    /// What a batch that begins at this offset refers to; None where it holds messages.
+    pub(crate) fn of(records: &Records, base_offset: i64) -> Option<Reference> {
+        let header = records.header();
+        if header.record_count != 1 {
+            return None;
+        }
+        let record = records.iter().next()?.ok()?;
+        let reference = record
+            .headers
+            .into_iter()
+            .next()
+            .filter(|header| header.key == REFERENCE)?;
+        let (log, first) = reference.value?.split_first_chunk::<8>()?;
+        let first = i64::from_be_bytes(first.try_into().ok()?);
+        Some(Reference {
+            log: LogId(u64::from_be_bytes(*log)),
+            shift: first.checked_sub(base_offset)?,
+        })
+    }
+
+    /// Where the message with this offset of the lane is.
+    pub(crate) fn at(&self, offset: i64) -> i64 {
+        offset.saturating_add(self.shift)
+    }
+
+    fn batch(log: LogId, first: i64, count: i32, now_ms: i64) -> Batch {
+        let mut value = [0; 16];
+        let (log_place, first_place) = value.split_at_mut(8);
+        log_place.copy_from_slice(&log.0.to_be_bytes());
+        first_place.copy_from_slice(&first.to_be_bytes());
+        let mut builder = Builder::with_capacity(Compression::None, 40).spanning(count);
+        let header = RecordHeader {
+            key: REFERENCE,
+            value: Some(&value),
+        };
+        builder.push(now_ms.max(0), None, None, &[header]);
+        builder.build()
+    }
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Queues that took it.
+    pub queues: usize,
+    /// Queues that are full and refuse more.
+    pub refused: usize,
+}
+
+/// Messages that are stored together. Nothing is stored before [`Publication::store`].
+#[derive(Debug)]
+pub struct Publication {
+    queues: Arc<Queues>,
+    now_ms: i64,
+    lanes: Vec<Lane>,
+    /// Places in `lanes`.
+    by_log: HashMap<LogId, usize>,
+    fan_outs: Vec<(Arc<FanOut>, Sequence)>,
+    bytes: usize,
+}
+
+/// What a lane gets.
+#[derive(Debug)]
+struct Lane {
+    log: LogId,
+    /// Who has to know how much it is.
+    queue: Option<(Arc<Queue>, u8)>,
+    in_memory: bool,
+    parts: Vec<Part>,
+    open: Option<Sequence>,
+    messages: u64,
+}
+
+#[derive(Debug)]
+enum Part {
+    Own(Batch),
+    /// Messages of a fan-out of the publication: which one, from which of its messages on, and how many.
+    References {
+        fan_out: usize,
+        first: i64,
+        count: i32,
+    },
+}
+
+/// Messages that follow each other in a log.
+#[derive(Debug)]
+struct Sequence {
+    builder: Builder,
+    batches: Vec<Batch>,
+    messages: i64,
+}
+
+impl Publication {
+    pub(crate) fn new(queues: &Arc<Queues>) -> Publication {
+        Publication {
+            queues: queues.clone(),
+            now_ms: queues.now_ms(),
+            lanes: Vec::new(),
+            by_log: HashMap::new(),
+            fan_outs: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    /// There is enough to be stored before more is added.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= PUBLICATION_BYTES
+    }
+
+    /// Adds a message for these queues of a virtual host, each of them once.
+    ///
+    /// # Errors
+    /// A lane could not be created. The message was added for none of them.
+    pub fn publish(
+        &mut self,
+        virtual_host: &Arc<str>,
+        targets: &[Arc<Queue>],
+        message: &Message<'_>,
+    ) -> Result<Published, AppendError> {
+        let mut published = Published::default();
+        let mut lanes: smallvec::SmallVec<[usize; 8]> = smallvec::SmallVec::new();
+        for queue in targets {
+            let max = queue.definition().options.max_priority.unwrap_or(0);
+            let priority = message.priority.min(max);
+            let Some(log) = queue.lane_log(priority)? else {
+                continue;
+            };
+            let at = self.lane(log, queue, priority);
+            let more = self.lanes.get(at).map_or(0, |lane| lane.messages);
+            if queue.refuses_when_full() && !queue.accepts(more) {
+                published.refused += 1;
+                continue;
+            }
+            if message.expiration_ms.is_some() {
+                queue.note_expiring();
+            }
+            published.queues += 1;
+            lanes.push(at);
+        }
+        let is_durable = |at: &usize| self.lanes.get(*at).is_some_and(|lane| !lane.in_memory);
+        let durable = lanes.iter().filter(|at| is_durable(at)).count();
+        let reference = (durable > 1).then(|| self.fan_out(virtual_host, message));
+        for at in lanes {
+            let Some(lane) = self.lanes.get_mut(at) else {
+                continue;
+            };
+            lane.messages += 1;
+            match reference {
+                Some((fan_out, first)) if !lane.in_memory => lane.refer(fan_out, first),
+                _ => {
+                    lane.open
+                        .get_or_insert_with(Sequence::new)
+                        .push(message, self.now_ms);
+                    self.bytes += message.len();
+                }
+            }
+        }
+        Ok(published)
+    }
+
+    fn lane(&mut self, log: LogId, queue: &Arc<Queue>, priority: u8) -> usize {
+        *self.by_log.entry(log).or_insert_with(|| {
+            self.lanes.push(Lane {
+                log,
+                queue: queue.refuses_when_full().then(|| (queue.clone(), priority)),
+                in_memory: !queue.definition().is_stored(),
+                parts: Vec::new(),
+                open: None,
+                messages: 0,
+            });
+            self.lanes.len() - 1
+        })
+    }
+
+    /// Adds a message to the exchange's fan-out log. Says which fan-out that is, and which of its messages.
+    fn fan_out(&mut self, virtual_host: &Arc<str>, message: &Message<'_>) -> (usize, i64) {
+        self.bytes += message.len();
+        let fan_out = self.queues.fan_outs.of(virtual_host, message.exchange);
+        let known = self
+            .fan_outs
+            .iter()
+            .position(|(other, _)| Arc::ptr_eq(other, &fan_out));
+        let at = known.unwrap_or_else(|| {
+            self.fan_outs.push((fan_out, Sequence::new()));
+            self.fan_outs.len() - 1
+        });
+        let Some((_, sequence)) = self.fan_outs.get_mut(at) else {
+            return (at, 0);
+        };
+        let first = sequence.messages;
+        sequence.push(message, self.now_ms);
+        (at, first)
+    }
+
+    /// Appends everything as one frame; what is in memory alone is there at once. Does no I/O and does not wait.
+    ///
+    /// # Errors
+    /// Nothing durable was stored. It can be tried again where the disk was full.
+    pub fn store(&mut self) -> Result<Commit, AppendError> {
+        self.store_with(&[])
+    }
+
+    /// As [`Publication::store`], and in the same frame these messages leave their queue.
+    pub(crate) fn store_with_settled(
+        &mut self,
+        queue: &Arc<Queue>,
+        priority: u8,
+        settled: Range<i64>,
+    ) -> Result<Commit, AppendError> {
+        let queues = self.queues.clone();
+        queues.settle_with(queue, priority, settled, |records| self.store_with(records))
+    }
+
+    fn store_with(&mut self, records: &[StateRecord]) -> Result<Commit, AppendError> {
+        for lane in &mut self.lanes {
+            lane.close();
+        }
+        for (_, sequence) in &mut self.fan_outs {
+            sequence.close();
+        }
+        let commit = self.store_durable(records)?;
+        for lane in self.lanes.iter().filter(|lane| lane.in_memory) {
+            for part in &lane.parts {
+                if let Part::Own(batch) = part {
+                    // A queue that was deleted in between takes nothing.
+                    let _ = self.queues.engine.append(Frame::batch(lane.log, batch.clone()));
+                }
+            }
+        }
+        Ok(commit)
+    }
+
+    fn store_durable(&mut self, records: &[StateRecord]) -> Result<Commit, AppendError> {
+        // Everybody locks fan-outs in the order of their logs.
+        let mut order: Vec<usize> = (0..self.fan_outs.len()).collect();
+        order.sort_by_key(|at| self.fan_outs[*at].0.order());
+        let mut heads: Vec<Option<MutexGuard<'_, Option<Head>>>> =
+            self.fan_outs.iter().map(|_| None).collect();
+        for at in order {
+            heads[at] = Some(self.fan_outs[at].0.lock(&self.queues)?);
+        }
+        let mut heads: Vec<&mut Head> = heads
+            .iter_mut()
+            .flatten()
+            .filter_map(|head| head.as_mut())
+            .collect();
+        loop {
+            let mut frame = Frame::default();
+            for ((_, sequence), head) in self.fan_outs.iter().zip(&heads) {
+                let batches = sequence.batches.iter().cloned();
+                frame
+                    .appends
+                    .extend(batches.map(|batch| Append { log: head.log, batch }));
+            }
+            for lane in self.lanes.iter().filter(|lane| !lane.in_memory) {
+                for part in &lane.parts {
+                    let batch = match part {
+                        Part::Own(batch) => batch.clone(),
+                        Part::References {
+                            fan_out,
+                            first,
+                            count,
+                        } => {
+                            let head = &heads[*fan_out];
+                            Reference::batch(head.log, head.next + first, *count, self.now_ms)
+                        }
+                    };
+                    frame.appends.push(Append { log: lane.log, batch });
+                }
+            }
+            if frame.appends.is_empty() && records.is_empty() {
+                return Ok(Commit::done());
+            }
+            if !records.is_empty() {
+                frame.appends.push(self.queues.batch(records)?);
+            }
+            let logs: Vec<LogId> = frame.appends.iter().map(|append| append.log).collect();
+            match self.queues.engine.append(frame) {
+                Ok(appended) => {
+                    let placed = logs.into_iter().zip(&appended.placed);
+                    let ends: HashMap<LogId, i64> =
+                        placed.map(|(log, placed)| (log, placed.base_offset)).collect();
+                    self.note_appended(&ends);
+                    for ((_, sequence), head) in self.fan_outs.iter().zip(&mut heads) {
+                        head.next += sequence.messages;
+                    }
+                    return Ok(appended.commit);
+                }
+                // The queue was deleted in between, and its messages with it.
+                Err(AppendError::UnknownLog(log)) if self.lanes.iter().any(|lane| lane.log == log) => {
+                    self.lanes.retain(|lane| lane.log != log);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn note_appended(&self, bases: &HashMap<LogId, i64>) {
+        for lane in &self.lanes {
+            if let (Some((queue, priority)), Some(base)) = (&lane.queue, bases.get(&lane.log)) {
+                let last = lane.parts.last().map_or(0, Part::len);
+                queue.note_appended(*priority, base + last);
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn refer(&mut self, fan_out: usize, first: i64) {
+        if let Some(open) = self.open.take() {
+            self.parts.extend(open.into_batches().map(Part::Own));
+        }
+        if let Some(Part::References {
+            fan_out: last,
+            first: from,
+            count,
+        }) = self.parts.last_mut()
+            && *last == fan_out
+            && *from + i64::from(*count) == first
+        {
+            *count += 1;
+            return;
+        }
+        self.parts.push(Part::References {
+            fan_out,
+            first,
+            count: 1,
+        });
+    }
+
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.parts.extend(open.into_batches().map(Part::Own));
+        }
+    }
+}
+
+impl Part {
+    /// Offsets that it takes.
+    fn len(&self) -> i64 {
+        match self {
+            Part::Own(batch) => i64::from(batch.header().last_offset_delta) + 1,
+            Part::References { count, .. } => i64::from(*count),
+        }
+    }
+}
+
+impl Sequence {
+    fn new() -> Sequence {
+        Sequence {
+            builder: Builder::new(Compression::None),
+            batches: Vec::new(),
+            messages: 0,
+        }
+    }
+
+    fn push(&mut self, message: &Message<'_>, now_ms: i64) {
+        message.push(&mut self.builder, now_ms);
+        self.messages += 1;
+        if self.builder.len() >= BATCH_BYTES {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        if !self.builder.is_empty() {
+            let builder = std::mem::replace(&mut self.builder, Builder::new(Compression::None));
+            self.batches.push(builder.build());
+        }
+    }
+
+    fn into_batches(mut self) -> impl Iterator<Item = Batch> {
+        self.close();
+        self.batches.into_iter()
+    }
+}

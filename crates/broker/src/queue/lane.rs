@@ -1,0 +1,486 @@
+//! One priority of a queue: a log, and which of its offsets are ready, acquired or settled.
+//!
+//! ```text
+//!          low                         next            end
+//!   settled | settled, returned, acquired | ready        | not durable yet
+//! ```
+//!
+//! What is not an exception costs nothing: a backlog of any length is the stretch between `next` and `end`. Settled means that
+//! the message has left the queue; what of that lies below `low` is not kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use firth_log::LogId;
+
+use super::offsets::{OffsetSet, PAGE};
+
+/// So far ahead of what was delivered a lane notes that it may have been, at least.
+const AHEAD_MIN: i64 = 1024;
+
+/// Offsets that somebody acquired together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub priority: u8,
+    pub offsets: Range<i64>,
+    /// They may have been delivered before.
+    pub redelivered: bool,
+    /// How often they were given back after a delivery, where the queue counts that.
+    pub returns: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    priority: u8,
+    log: LogId,
+    low: i64,
+    next: i64,
+    end: i64,
+    settled: OffsetSet,
+    returned: OffsetSet,
+    /// Of what was returned those that nobody can have seen.
+    unseen: OffsetSet,
+    acquired: u64,
+    /// Of the settled those at or behind `next`: an earlier life acquired them.
+    settled_ahead: u64,
+    /// What was given back, and how often, where the queue counts that.
+    returns: BTreeMap<i64, u32>,
+    /// Offsets below were perhaps delivered by an earlier life.
+    delivered_before: i64,
+    /// What was appended ends here; some of it may not be durable yet.
+    appended: i64,
+    stored: Stored,
+}
+
+/// What the state log says of the lane, and what it is to say.
+#[derive(Debug, Default)]
+struct Stored {
+    cursor_changed: bool,
+    changed_pages: BTreeSet<i64>,
+    pages: BTreeSet<i64>,
+    /// Offsets from here on were certainly not delivered.
+    delivered_to: i64,
+    /// `next` when that was said.
+    said_at: i64,
+    trimmed_to: i64,
+}
+
+/// What of a lane is to be stored.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Change<'a> {
+    Cursor(Cursor),
+    Page {
+        number: i64,
+        settled: Option<&'a super::offsets::Page>,
+        returns: Vec<(i64, u32)>,
+    },
+    /// The page lies below what the cursor says.
+    PageGone(i64),
+}
+
+/// Everything below `low` is settled, and everything from `delivered_to` on was never delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) log: LogId,
+    pub(crate) low: i64,
+    pub(crate) delivered_to: i64,
+}
+
+impl Lane {
+    pub(crate) fn new(priority: u8, log: LogId) -> Lane {
+        let cursor = Cursor {
+            log,
+            low: 0,
+            delivered_to: 0,
+        };
+        Lane::replayed(priority, cursor, 0..0)
+    }
+
+    /// A lane as the state log and the log's bounds say that it is; pages are still to be told.
+    pub(crate) fn replayed(priority: u8, cursor: Cursor, bounds: Range<i64>) -> Lane {
+        let low = cursor.low.max(bounds.start);
+        Lane {
+            priority,
+            log: cursor.log,
+            low,
+            next: low,
+            end: bounds.end.max(low),
+            settled: OffsetSet::default(),
+            returned: OffsetSet::default(),
+            unseen: OffsetSet::default(),
+            acquired: 0,
+            settled_ahead: 0,
+            returns: BTreeMap::new(),
+            delivered_before: cursor.delivered_to,
+            appended: bounds.end.max(low),
+            stored: Stored {
+                delivered_to: cursor.delivered_to,
+                said_at: low,
+                trimmed_to: bounds.start,
+                ..Stored::default()
+            },
+        }
+    }
+
+    /// What a stored page says. Whatever lies below `low` is settled anyway.
+    pub(crate) fn replay_page(
+        &mut self,
+        number: i64,
+        settled: impl IntoIterator<Item = Range<i64>>,
+        returns: impl IntoIterator<Item = (i64, u32)>,
+    ) {
+        self.stored.pages.insert(number);
+        for range in settled {
+            let range = range.start.max(self.low)..range.end.min(self.end);
+            self.settled_ahead += self.settled.insert(range);
+        }
+        self.returns
+            .extend(returns.into_iter().filter(|(offset, _)| *offset >= self.low));
+        self.advance_low();
+    }
+
+    pub(crate) fn priority(&self) -> u8 {
+        self.priority
+    }
+
+    pub(crate) fn log(&self) -> LogId {
+        self.log
+    }
+
+    pub(crate) fn ready(&self) -> u64 {
+        let untouched = self.end.saturating_sub(self.next).unsigned_abs();
+        untouched.saturating_sub(self.settled_ahead) + self.returned.len()
+    }
+
+    pub(crate) fn acquired(&self) -> u64 {
+        self.acquired
+    }
+
+    #[cfg(test)]
+    pub(crate) fn end(&self) -> i64 {
+        self.end
+    }
+
+    /// Messages that are on their way: appended, and not known to be durable.
+    pub(crate) fn coming(&self) -> u64 {
+        self.appended.saturating_sub(self.end).max(0).unsigned_abs()
+    }
+
+    pub(crate) fn note_appended(&mut self, end: i64) {
+        self.appended = self.appended.max(end);
+    }
+
+    /// What is in the log up to here can be delivered.
+    pub(crate) fn advance(&mut self, end: i64) {
+        self.end = self.end.max(end);
+    }
+
+    /// The offset of the first message that is ready.
+    pub(crate) fn head(&self) -> Option<i64> {
+        let untouched = self.settled.next_absent(self.next);
+        let untouched = Some(untouched).filter(|offset| *offset < self.end);
+        self.returned.first().or(untouched)
+    }
+
+    /// The first messages that are ready, at most so many, all alike in what is known of them.
+    pub(crate) fn take(&mut self, max: u64) -> Option<Taken> {
+        if max == 0 {
+            return None;
+        }
+        let taken = self.take_returned(max).or_else(|| self.take_next(max))?;
+        self.acquired += taken.len();
+        Some(taken)
+    }
+
+    fn take_returned(&mut self, max: u64) -> Option<Taken> {
+        let mut offsets = self.returned.next_range(0, max)?;
+        let returns = self.returns_of(offsets.start);
+        offsets.end = self.alike_to(&offsets, returns);
+        let redelivered = !self.unseen.contains(offsets.start);
+        if !self.unseen.is_empty() {
+            let other = match redelivered {
+                true => self.unseen.next_present(offsets.start).unwrap_or(offsets.end),
+                false => self.unseen.next_absent(offsets.start),
+            };
+            offsets.end = offsets.end.min(other);
+            self.unseen.remove(offsets.clone());
+        }
+        self.returned.remove(offsets.clone());
+        Some(Taken {
+            priority: self.priority,
+            offsets,
+            redelivered,
+            returns,
+        })
+    }
+
+    fn take_next(&mut self, max: u64) -> Option<Taken> {
+        let start = if self.settled_ahead > 0 {
+            let start = self.settled.next_absent(self.next);
+            self.settled_ahead -= self.settled.count(self.next..start);
+            start
+        } else {
+            self.next
+        };
+        self.next = start;
+        if start >= self.end {
+            return None;
+        }
+        let mut end = self.end.min(start.saturating_add_unsigned(max));
+        if self.settled_ahead > 0 {
+            end = self.settled.next_present(start).map_or(end, |at| end.min(at));
+        }
+        let redelivered = start < self.delivered_before;
+        if redelivered {
+            end = end.min(self.delivered_before);
+        }
+        let returns = self.returns_of(start);
+        end = self.alike_to(&(start..end), returns);
+        self.next = end;
+        self.note_delivery();
+        Some(Taken {
+            priority: self.priority,
+            offsets: start..end,
+            redelivered,
+            returns,
+        })
+    }
+
+    /// Where those end that were given back as often as the first.
+    fn alike_to(&self, offsets: &Range<i64>, returns: u32) -> i64 {
+        if returns == 0 {
+            let counted = self.returns.range(offsets.clone()).next();
+            return counted.map_or(offsets.end, |(at, _)| *at);
+        }
+        let mut offsets = offsets.clone();
+        let end = offsets.end;
+        offsets.find(|at| self.returns_of(*at) != returns).unwrap_or(end)
+    }
+
+    fn returns_of(&self, offset: i64) -> u32 {
+        self.returns.get(&offset).copied().unwrap_or(0)
+    }
+
+    /// What was acquired leaves the queue.
+    pub(crate) fn settle(&mut self, offsets: Range<i64>) {
+        self.acquired -= offsets.end.abs_diff(offsets.start);
+        self.forget(offsets);
+    }
+
+    fn forget(&mut self, offsets: Range<i64>) {
+        if !self.returns.is_empty() {
+            let counted: Vec<i64> = self.returns.range(offsets.clone()).map(|(at, _)| *at).collect();
+            counted.iter().for_each(|at| _ = self.returns.remove(at));
+        }
+        // What an earlier life settled in between may have let `low` pass a part of it.
+        let offsets = offsets.start.max(self.low)..offsets.end;
+        if offsets.is_empty() {
+            return;
+        }
+        if offsets.start == self.low && self.settled.is_empty() {
+            self.low = offsets.end;
+            self.stored.cursor_changed = true;
+            return;
+        }
+        self.settled.insert(offsets.clone());
+        self.advance_low();
+        let above = offsets.start.max(self.low)..offsets.end;
+        if !above.is_empty() {
+            let pages = above.start / PAGE..=(above.end - 1) / PAGE;
+            self.stored.changed_pages.extend(pages);
+        }
+    }
+
+    fn advance_low(&mut self) {
+        let low = self.settled.next_absent(self.low);
+        if low == self.low {
+            return;
+        }
+        if low > self.next {
+            self.settled_ahead -= self.settled.count(self.next..low);
+            self.next = low;
+        }
+        self.settled.remove(self.low..low);
+        self.low = low;
+        self.stored.cursor_changed = true;
+    }
+
+    /// What was acquired is ready again, at its place. `count` where its delivery is to be counted.
+    pub(crate) fn give_back(&mut self, taken: &Taken, delivered: bool, count: bool) {
+        let offsets = taken.offsets.clone();
+        self.acquired -= taken.len();
+        if !delivered && !taken.redelivered && offsets.end == self.next {
+            self.next = offsets.start;
+            return;
+        }
+        if count && delivered {
+            for offset in offsets.clone() {
+                *self.returns.entry(offset).or_default() += 1;
+                self.stored.changed_pages.insert(offset / PAGE);
+            }
+        }
+        if !delivered && !taken.redelivered {
+            self.unseen.insert(offsets.clone());
+        }
+        self.returned.insert(offsets);
+    }
+
+    /// Everything that is ready leaves the queue. Says how much that was.
+    pub(crate) fn purge(&mut self) -> u64 {
+        let ready = self.ready();
+        let returned: Vec<_> = self.returned.ranges().collect();
+        self.returned = OffsetSet::default();
+        self.unseen = OffsetSet::default();
+        let untouched = self.next..self.end;
+        self.settled_ahead = 0;
+        self.next = self.end;
+        returned
+            .into_iter()
+            .chain(Some(untouched).filter(|range| !range.is_empty()))
+            .for_each(|range| self.forget(range));
+        ready
+    }
+
+    fn note_delivery(&mut self) {
+        if self.next + AHEAD_MIN / 2 > self.stored.delivered_to {
+            self.stored.cursor_changed = true;
+        }
+    }
+
+    /// Somebody will soon be delivered to.
+    pub(crate) fn expect_delivery(&mut self) {
+        self.stored.cursor_changed = true;
+    }
+
+    pub(crate) fn is_changed(&self) -> bool {
+        self.stored.cursor_changed || !self.stored.changed_pages.is_empty()
+    }
+
+    /// Hands out what is to be stored, as one; it is not handed out again. With `is_last` nothing more is delivered after
+    /// this.
+    pub(crate) fn store(&mut self, is_last: bool, mut put: impl FnMut(Change<'_>)) {
+        let stored = &mut self.stored;
+        let ahead = (self.next - stored.said_at).saturating_mul(4).max(AHEAD_MIN);
+        stored.delivered_to = if is_last {
+            self.next.max(self.delivered_before)
+        } else {
+            stored.delivered_to.max(self.next.saturating_add(ahead))
+        };
+        stored.said_at = self.next;
+        put(Change::Cursor(Cursor {
+            log: self.log,
+            low: self.low,
+            delivered_to: stored.delivered_to,
+        }));
+        let first = self.low / PAGE;
+        for number in std::mem::take(&mut stored.changed_pages) {
+            if number < first {
+                continue;
+            }
+            stored.pages.insert(number);
+            let in_page = number * PAGE..(number + 1) * PAGE;
+            put(Change::Page {
+                number,
+                settled: self.settled.page(number),
+                returns: self
+                    .returns
+                    .range(in_page)
+                    .map(|(at, count)| (*at, *count))
+                    .collect(),
+            });
+        }
+        let kept = stored.pages.split_off(&first);
+        for number in std::mem::replace(&mut stored.pages, kept) {
+            put(Change::PageGone(number));
+        }
+        stored.cursor_changed = false;
+    }
+
+    /// The pages as they will be when this is settled too: to be stored with something else that is to happen then.
+    pub(crate) fn preview(&mut self, settled: Range<i64>, mut put: impl FnMut(Change<'_>)) {
+        for number in settled.start / PAGE..=(settled.end - 1) / PAGE {
+            let in_page = number * PAGE..(number + 1) * PAGE;
+            let mut page = OffsetSet::default();
+            let known = self.settled.page(number).map(|page| page.ranges(number));
+            known
+                .into_iter()
+                .flatten()
+                .for_each(|range| _ = page.insert(range));
+            page.insert(settled.start.max(in_page.start)..settled.end.min(in_page.end));
+            self.stored.pages.insert(number);
+            put(Change::Page {
+                number,
+                settled: page.page(number),
+                returns: self
+                    .returns
+                    .range(in_page)
+                    .map(|(at, count)| (*at, *count))
+                    .collect(),
+            });
+        }
+    }
+
+    /// Numbers of the pages that are stored.
+    pub(crate) fn stored_pages(&self) -> impl Iterator<Item = i64> + '_ {
+        self.stored.pages.iter().copied()
+    }
+
+    /// The offset that the log can be trimmed to, if that is at least so much more than was said before.
+    pub(crate) fn trim(&mut self, after: i64) -> Option<i64> {
+        (self.low.saturating_sub(self.stored.trimmed_to) >= after).then(|| {
+            self.stored.trimmed_to = self.low;
+            self.low
+        })
+    }
+
+    pub(crate) fn is_untrimmed(&self) -> bool {
+        self.low > self.stored.trimmed_to
+    }
+
+    /// What has not left the queue, as ranges, and everything that will come.
+    #[cfg(test)]
+    pub(crate) fn pending(&self) -> Vec<Range<i64>> {
+        let mut pending = Vec::new();
+        let mut from = self.low;
+        for settled in self.settled.ranges() {
+            if settled.start > from {
+                pending.push(from..settled.start);
+            }
+            from = settled.end;
+        }
+        pending.push(from..i64::MAX);
+        pending
+    }
+
+    /// Offsets that the log keeps and the queue does not need.
+    #[cfg(test)]
+    pub(crate) fn settled(&self) -> u64 {
+        self.settled.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn low(&self) -> i64 {
+        self.low
+    }
+}
+
+impl Taken {
+    #[expect(clippy::len_without_is_empty, reason = "nobody takes nothing")]
+    pub fn len(&self) -> u64 {
+        self.offsets.end.abs_diff(self.offsets.start)
+    }
+
+    /// The first so many of them, and the others.
+    pub fn split(mut self, count: u64) -> (Taken, Option<Taken>) {
+        if count >= self.len() {
+            return (self, None);
+        }
+        let mut rest = self.clone();
+        let at = self.offsets.start.saturating_add_unsigned(count);
+        (self.offsets.end, rest.offsets.start) = (at, at);
+        (self, Some(rest))
+    }
+}
+
+#[cfg(test)]
+mod tests;
