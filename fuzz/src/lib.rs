@@ -17,6 +17,7 @@ pub mod kafka_request;
 pub mod kafka_response;
 pub mod log_recover;
 pub mod segment_open;
+pub mod user_record;
 pub mod wal_block;
 
 pub type Target = (&'static str, fn(&[u8]));
@@ -35,5 +36,6 @@ pub const TARGETS: &[Target] = &[
     ("kafka_response", kafka_response::run),
     ("log_recover", log_recover::run),
     ("segment_open", segment_open::run),
+    ("user_record", user_record::run),
     ("wal_block", wal_block::run),
 ];

@@ -332,3 +332,6 @@ impl Changes {
         self.told.send_replace(before.wrapping_add(1));
     }
 }
+
+#[cfg(test)]
+mod tests;

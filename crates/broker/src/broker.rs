@@ -41,6 +41,8 @@ struct Shared {
     counting: Arc<Counting>,
     tasks: Tasks,
     groups: StateLog,
+    /// All of them.
+    state_logs: [StateLog; 3],
     users: Users,
     topology: Topology,
     queues: Arc<Queues>,
@@ -68,8 +70,9 @@ impl Broker {
         // All that is stored is read before anything is changed: it may be of a version that is not known.
         let groups = StateLog::read(&engine, &state_log::GROUPS).await?;
         let users = StateLog::read(&engine, &state_log::USERS).await?;
-        let users = Users::open(users, environment.clone())?;
         let topology = StateLog::read(&engine, &state_log::TOPOLOGY).await?;
+        let state_logs = [groups.clone(), users.clone(), topology.clone()];
+        let users = Users::open(users, environment.clone())?;
         let topology = topology::Replay::read(topology)?;
         let queues = StateLog::read(&engine, &state_log::QUEUES).await?;
         let (graves, deaths) = mpsc::unbounded_channel();
@@ -110,6 +113,7 @@ impl Broker {
             counting,
             tasks,
             groups,
+            state_logs,
             users,
             topology,
             queues,
@@ -152,6 +156,10 @@ impl Broker {
     /// The log of what groups store.
     pub fn groups_log(&self) -> &StateLog {
         &self.shared.groups
+    }
+
+    pub(crate) fn state_logs(&self) -> &[StateLog] {
+        &self.shared.state_logs
     }
 
     /// Who may log in, and what they may do.

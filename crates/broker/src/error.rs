@@ -2,7 +2,7 @@
 
 use firth_log::{AppendError, Bounds};
 
-use crate::{ConfigError, InvalidName, PARTITIONS_MAX, PARTITIONS_TOTAL_MAX, QUOTA_ENTITIES_MAX};
+use crate::{ConfigError, InvalidName, PARTITIONS_MAX, PARTITIONS_TOTAL_MAX, QUOTA_ENTITIES_MAX, Unreadable};
 
 /// Why the broker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,8 @@ pub enum Error {
         offset: i64,
         reason: String,
     },
+    #[error(transparent)]
+    StateUnreadable(#[from] Unreadable),
     #[error(
         "the record at offset {offset} of the log of {name} has version {version}, and this firth reads up to {known}: \
          use a newer one"

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// What is wrong with a record, in a word or two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its {0} is wrong")]
+#[error("the {0} of a record is wrong")]
 pub struct Malformed(pub &'static str);
 
 /// What is left to be read of a key or a value.
@@ -24,6 +24,14 @@ impl<'a> Fields<'a> {
 
     pub fn u8(&mut self) -> Result<u8, Malformed> {
         self.array().map(u8::from_le_bytes)
+    }
+
+    pub fn i32(&mut self) -> Result<i32, Malformed> {
+        self.array().map(i32::from_le_bytes)
+    }
+
+    pub fn i64(&mut self) -> Result<i64, Malformed> {
+        self.array().map(i64::from_le_bytes)
     }
 
     pub fn u32(&mut self) -> Result<u32, Malformed> {

@@ -1,5 +1,5 @@
 //! What stands between the protocols and the log engine: topics, their configuration, the rules for producing,
-//! retention, quotas, and the memory that requests may take.
+//! retention, quotas, users and what they may do, and the memory that requests may take.
 //!
 //! Invariants:
 //! - Protocol-neutral: nothing here knows a wire format, an error code or a version. A protocol maps
@@ -12,9 +12,10 @@
 //!   durable.
 //! - A state log ([`StateLog`]) keeps what a state machine of a protocol stores, under keys; what the records mean is the
 //!   protocol's business.
+//! - Whoever does something for a client asks the [`authorizer`] first, whatever path it is. What a password was is known to nobody.
 //! - Time and randomness come from the [`Environment`]. No lock is held across an await.
 //!
-//! Absent: queues, routing, timers, the rules of groups, transactions, authorization, and any I/O but the engine's.
+//! Absent: queues, routing, timers, the rules of groups, transactions, and any I/O but the engine's.
 
 pub mod authorizer;
 mod broker;
@@ -81,7 +82,7 @@ pub use router::{
     DELAY_HEADER, HeaderMatch, HeaderValue, Headers, MatchMode, NoHeaders, PARTITION_KEY_HEADER, RouteCache,
     Targets, delay_ms, partition_key, partition_of, route_delayed,
 };
-pub use state_log::{Replayed, StateLog, StateRecord};
+pub use state_log::{Replayed, StateLog, StateRecord, Unreadable};
 pub use topic::{Partition, Topic, TopicId};
 pub use topic_config::{
     Allowed, CleanupPolicy, CompressionType, ConfigChange, ConfigEdit, ConfigError, Effect, Ratio, SETTINGS,

@@ -22,6 +22,7 @@ use firth_log::{
     Append, AppendError, Change, Commit, Engine, FRAME_BYTES_MAX, Frame, Kind, LogId, ReadError,
 };
 
+use crate::fields::Malformed;
 use crate::{Error, StateError, TopicConfig};
 
 /// Bytes that are read at a time.
@@ -81,6 +82,22 @@ pub struct Replayed {
     pub record: StateRecord,
     /// Of all records that were appended with it.
     pub offsets: Range<i64>,
+}
+
+/// A record that says nothing which can be understood, although it is as it was written. What was stored with it is given
+/// up with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{what} at offsets {first} to {last} of the log of {name}: restore a backup, or give up what was stored there with \
+     `firth doctor --accept {name}:{first}-{last}`",
+    first = offsets.start, last = offsets.end.saturating_sub(1)
+)]
+pub struct Unreadable {
+    pub log: LogId,
+    /// As `firth doctor` names the log.
+    pub name: &'static str,
+    pub offsets: Range<i64>,
+    pub what: Malformed,
 }
 
 /// A handle to the log; clones share it.
@@ -197,6 +214,16 @@ impl StateLog {
             self.shared.engine.append(Frame::changes(vec![create]))?;
         }
         Ok(())
+    }
+
+    /// Says that what was replayed cannot be understood.
+    pub fn unreadable(&self, replayed: &Replayed, what: Malformed) -> Unreadable {
+        Unreadable {
+            log: self.id(),
+            name: self.name(),
+            offsets: replayed.offsets.clone(),
+            what,
+        }
     }
 
     /// Whether nothing was ever stored.

@@ -148,11 +148,7 @@ impl Users {
             defaults().into_iter().for_each(|stored| directory.apply(stored));
         }
         for replayed in log.take_replayed() {
-            let stored = record::decode(&replayed.record).map_err(|malformed| Error::StateUndecodable {
-                name: log.name(),
-                offset: replayed.offsets.start,
-                reason: malformed.to_string(),
-            })?;
+            let stored = record::decode(&replayed.record).map_err(|what| log.unreadable(&replayed, what))?;
             directory.apply(stored);
         }
         let store = Store {
@@ -511,3 +507,6 @@ fn half_changed() -> ! {
     tracing::error!("a thread panicked while it changed users; aborting so that recovery takes over");
     std::process::abort()
 }
+
+#[cfg(test)]
+mod tests;

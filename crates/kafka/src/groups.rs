@@ -29,7 +29,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use firth_broker::{Broker, Commit, Replayed, StateError, StateRecord, TopicId};
+use firth_broker::{Broker, Commit, Replayed, StateError, StateRecord, TopicId, Unreadable};
 use tokio::sync::oneshot;
 
 use self::deadlines::Deadlines;
@@ -41,7 +41,7 @@ pub(crate) use self::member::{Protocol, Ticket};
 pub use self::observed::ObservedGroup;
 pub(crate) use self::offsets::Committed;
 use self::record::Stored;
-pub use self::record::{Unreadable, unreadable};
+pub use self::record::unreadable;
 pub use self::settings::GroupSettings;
 pub use self::turn::Cause;
 pub(crate) use self::turn::{Joined, Reply};
@@ -120,7 +120,7 @@ impl Groups {
         let now_ms = self.now().monotonic_ms;
         let mut restored: HashMap<Arc<str>, Group> = HashMap::new();
         for record in replayed {
-            let stored = record::read(record)?;
+            let stored = record::read(self.shared.broker.groups_log(), record)?;
             let (Stored::Group(id, _) | Stored::Offset(id, ..)) = &stored;
             let group = restored
                 .entry(id.clone())

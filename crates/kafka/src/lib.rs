@@ -47,6 +47,6 @@ mod server;
 mod tests;
 
 pub use config::Config;
-pub use groups::{Cause, GroupSettings, ObservedGroup, Unreadable, unreadable};
+pub use groups::{Cause, GroupSettings, ObservedGroup, unreadable};
 pub use metrics::{ApiMetrics, Latency, Metrics};
 pub use server::Server;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use firth_broker::connections::{self, ACCEPT_RETRY, accept, concerns_the_client, reap, stopped};
-use firth_broker::{Broker, QuotaKey, QuotaSubject};
+use firth_broker::{Broker, QuotaKey, QuotaSubject, Unreadable};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -14,7 +14,7 @@ use crate::closed::Closed;
 use crate::config::Config;
 use crate::connection;
 use crate::fetch_session::FetchSessions;
-use crate::groups::{Groups, ObservedGroup, Unreadable};
+use crate::groups::{Groups, ObservedGroup};
 use crate::metrics::Metrics;
 use crate::reply_memory::ReplyMemory;
 

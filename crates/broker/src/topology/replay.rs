@@ -26,11 +26,7 @@ impl Replay {
     pub(crate) fn read(log: StateLog) -> Result<Replay, Error> {
         let mut stored = Vec::new();
         for replayed in log.take_replayed() {
-            let decoded = record::decode(&replayed.record).map_err(|what| Error::StateUndecodable {
-                name: log.name(),
-                offset: replayed.offsets.start,
-                reason: what.to_string(),
-            })?;
+            let decoded = record::decode(&replayed.record).map_err(|what| log.unreadable(&replayed, what))?;
             stored.push(decoded);
         }
         Ok(Replay { log, stored })

@@ -160,3 +160,6 @@ impl Entry {
         now.saturating_sub(self.last_failure) >= FORGET_AFTER
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ use super::account::{Permissions, TopicPermissions};
 use super::credentials::{Cost, Credentials, Imported, ImportedDigest, Password, SALT_BYTES, Scram};
 use crate::StateRecord;
 use crate::authorizer::{Effect, Pattern, Permission, ResourceKind, Rule};
-use crate::fields::{Fields, Malformed, put, put_length};
+use crate::fields::{Fields, Malformed, put, put_length, put_optional, put_text};
 
 const VERSION: u8 = 1;
 const USER: u8 = 1;
@@ -145,10 +145,8 @@ fn topic_permissions_key(virtual_host: &str, user: &str, exchange: &str) -> Vec<
 }
 
 fn rule_key(rule: &Rule) -> Vec<u8> {
-    let mut key = vec![RULE, u8::from(rule.principal.is_some())];
-    if let Some(principal) = &rule.principal {
-        put(&mut key, principal.as_bytes());
-    }
+    let mut key = vec![RULE];
+    put_optional(&mut key, rule.principal.as_deref(), put_text);
     put(&mut key, rule.virtual_host.as_bytes());
     key.push(match rule.resource {
         ResourceKind::VirtualHost => 1,
@@ -256,11 +254,7 @@ pub(crate) fn decode(record: &StateRecord) -> Result<Stored, Malformed> {
 
 fn rule(key: &mut Fields<'_>) -> Result<Rule, Malformed> {
     Ok(Rule {
-        principal: match key.u8()? {
-            0 => None,
-            1 => Some(key.text()?),
-            _ => return Err(Malformed("mark of an optional text")),
-        },
+        principal: key.optional(Fields::text)?,
         virtual_host: key.text()?,
         resource: match key.u8()? {
             1 => ResourceKind::VirtualHost,
@@ -322,3 +316,6 @@ fn scram<const N: usize>(value: &mut Fields<'_>) -> Result<Scram<N>, Malformed> 
         server_key: value.array()?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,8 @@ async fn read_all(engine: &Engine, report: &mut Report) -> Result<()> {
         (LogId::META, Name::Meta),
         (LogId::DEFINITIONS, Name::Definitions),
         (LogId::GROUPS, Name::Groups),
+        (LogId::TOPOLOGY, Name::Topology),
+        (LogId::USERS, Name::Users),
     ];
     for (log, name) in ours {
         partition::read_log(engine, log, name, report, &mut progress).await;
@@ -93,6 +95,7 @@ async fn read_all(engine: &Engine, report: &mut Report) -> Result<()> {
         Err(error @ (firth_broker::Error::NewerVersion { .. } | firth_broker::Error::StateNewer { .. })) => {
             return Err(error.into());
         }
+        Err(firth_broker::Error::StateUnreadable(found)) => report.unreadable(found),
         Err(error) => report.problem(format!("a broker would not start: {error}")),
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use firth_broker::Unreadable;
 use firth_log::{LogId, segment};
 use serde_json::json;
 
@@ -23,8 +24,8 @@ pub(in crate::cmd) struct Report {
     segment_damages: Vec<SegmentDamage>,
     /// Offsets that were given to records and cannot be read, by log.
     holes: Vec<(u64, Range<i64>)>,
-    /// What can be read of the log of groups and not be understood, with the reasons.
-    unreadable: Vec<firth_kafka::Unreadable>,
+    /// What can be read of state logs and not be understood, with the reasons.
+    unreadable: Vec<Unreadable>,
     /// One sentence each.
     others: Vec<String>,
 }
@@ -35,6 +36,8 @@ pub(super) enum Name {
     Partition(Arc<str>, i32),
     Definitions,
     Groups,
+    Topology,
+    Users,
     Meta,
     /// It belongs to no topic: the record that created its topic is lost, or was given up.
     Orphan(u64),
@@ -56,6 +59,8 @@ impl fmt::Display for Name {
             Name::Partition(topic, partition) => write!(f, "partition {partition} of {topic}"),
             Name::Definitions => f.write_str("the definitions of topics"),
             Name::Groups => f.write_str("what consumer groups stored"),
+            Name::Topology => f.write_str("what is declared in virtual hosts"),
+            Name::Users => f.write_str("users and what they may do"),
             Name::Meta => f.write_str("the engine's own log"),
             Name::Orphan(log) => write!(f, "log {log}, which is no partition"),
         }
@@ -69,6 +74,8 @@ impl Name {
             Name::Partition(topic, partition) => format!("{topic}/{partition}"),
             Name::Definitions => "definitions".to_owned(),
             Name::Groups => "groups".to_owned(),
+            Name::Topology => "topology".to_owned(),
+            Name::Users => "users".to_owned(),
             Name::Meta => "meta".to_owned(),
             Name::Orphan(log) => format!("#{log}"),
         }
@@ -143,15 +150,15 @@ impl Report {
     }
 
     /// A broker would not start with it, so it is given up as a hole is.
-    pub(super) fn unreadable(&mut self, found: firth_kafka::Unreadable) {
-        self.hole(LogId::GROUPS.0, found.offsets.clone());
+    pub(super) fn unreadable(&mut self, found: Unreadable) {
+        self.hole(found.log.0, found.offsets.clone());
         self.unreadable.push(found);
     }
 
     fn why_unreadable(&self, log: u64, lost: &Range<i64>) -> Option<String> {
         let mut unreadable = self.unreadable.iter();
-        let found = unreadable.find(|found| log == LogId::GROUPS.0 && found.offsets == *lost)?;
-        Some(format!("not to be understood: {}", found.reason()))
+        let found = unreadable.find(|found| found.log.0 == log && found.offsets == *lost)?;
+        Some(format!("not to be understood: {}", found.what))
     }
 
     /// Each hole with its log, and the name of that as the command line takes it.
@@ -219,7 +226,10 @@ impl Report {
 
     /// Logs of topics, and those that belong to none; not those that are our own.
     fn listed(&self) -> impl Iterator<Item = &PartitionReport> {
-        let is_ours = |name: &Name| matches!(name, Name::Definitions | Name::Groups | Name::Meta);
+        let is_ours = |name: &Name| {
+            use Name::{Definitions, Groups, Meta, Topology, Users};
+            matches!(name, Definitions | Groups | Topology | Users | Meta)
+        };
         self.logs.iter().filter(move |read| !is_ours(&read.name))
     }
 
