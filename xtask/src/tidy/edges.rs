@@ -43,6 +43,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("firth", BELOW_SERVER),
     ("firth-sim", BELOW_SERVER),
     ("bench", BELOW_SERVER),
+    ("traces", &[]),
     ("xtask", &[]),
 ];
 const BELOW_SERVER: &[&str] = &[
@@ -69,7 +70,7 @@ struct Dependency<'a> {
 
 pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
     for manifest in tree.named("Cargo.toml") {
-        let in_workspace = ["crates/", "bench/", "xtask/"]
+        let in_workspace = ["crates/", "bench/", "traces/", "xtask/"]
             .iter()
             .any(|member| manifest.path.starts_with(member));
         if in_workspace {
@@ -104,8 +105,9 @@ fn check_manifest(manifest: &File, findings: &mut Vec<Finding>) {
     };
     for dependency in dependencies(&manifest.text) {
         let package = dependency.package;
-        let ours =
-            package == "firth" || package.starts_with("firth-") || package == "bench" || package == "xtask";
+        let ours = package == "firth"
+            || package.starts_with("firth-")
+            || ["bench", "traces", "xtask"].contains(&package);
         if ours && !allowed.contains(&package) {
             report(
                 dependency.line,
