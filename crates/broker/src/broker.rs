@@ -41,8 +41,6 @@ struct Shared {
     counting: Arc<Counting>,
     tasks: Tasks,
     groups: StateLog,
-    /// All of them.
-    state_logs: [StateLog; 3],
     users: Users,
     topology: Topology,
     queues: Arc<Queues>,
@@ -71,7 +69,6 @@ impl Broker {
         let groups = StateLog::read(&engine, &state_log::GROUPS).await?;
         let users = StateLog::read(&engine, &state_log::USERS).await?;
         let topology = StateLog::read(&engine, &state_log::TOPOLOGY).await?;
-        let state_logs = [groups.clone(), users.clone(), topology.clone()];
         let users = Users::open(users, environment.clone())?;
         let topology = topology::Replay::read(topology)?;
         let queues = StateLog::read(&engine, &state_log::QUEUES).await?;
@@ -113,7 +110,6 @@ impl Broker {
             counting,
             tasks,
             groups,
-            state_logs,
             users,
             topology,
             queues,
@@ -156,10 +152,6 @@ impl Broker {
     /// The log of what groups store.
     pub fn groups_log(&self) -> &StateLog {
         &self.shared.groups
-    }
-
-    pub(crate) fn state_logs(&self) -> &[StateLog] {
-        &self.shared.state_logs
     }
 
     /// Who may log in, and what they may do.

@@ -195,6 +195,11 @@ impl StateLog {
         })
     }
 
+    /// Whether the disk is full, so that nothing is to be added.
+    pub(crate) fn is_full(&self) -> bool {
+        self.shared.engine.is_full()
+    }
+
     /// The log is there from its first record on, so that a start changes nothing. The records behind its creation are
     /// not durable before it.
     fn create_if_missing(&self) -> Result<(), AppendError> {

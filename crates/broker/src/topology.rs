@@ -131,12 +131,13 @@ impl Topology {
             let virtual_host = virtual_hosts.get(name).cloned().ok_or_else(unknown)?;
             let mut contents = virtual_host.write()?;
             let stored = Stored::VirtualHost(virtual_host.id(), name.into(), contents.settings.clone());
-            let commit = self.journal.append(&[stored.removal()])?;
+            let commit = self.journal.append_removals(&[stored.removal()])?;
             virtual_hosts.remove(name);
             let old = virtual_host.close(&mut contents);
             drop(contents);
             (virtual_host, old, commit)
         };
+        let commit = commit.unwrap_or_else(Commit::done);
         // Its id is never given again, so what is stored of it means nothing: nobody waits for its removal.
         virtual_host
             .forget(old)

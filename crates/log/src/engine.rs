@@ -313,6 +313,11 @@ impl Engine {
         self.core.counters.stats()
     }
 
+    /// Whether only what frees space is taken, as the disk is full.
+    pub fn is_full(&self) -> bool {
+        self.core.counters.disk_full.load(Ordering::Relaxed) != 0
+    }
+
     /// The disk as it is now. `None` where everything is in memory, and where the system does not say.
     pub fn disk_usage(&self) -> Option<DiskUsage> {
         let disk = self.core.disk.as_ref()?;

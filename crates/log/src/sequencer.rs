@@ -201,9 +201,14 @@ impl Sequencer {
             Accepting::No => Err(AppendError::Failed),
             Accepting::OnlyWhatFreesSpace => {
                 let frees = |change: &Change| matches!(change, Change::Trim { .. } | Change::Delete { .. });
-                // What groups store is theirs and not ours: there is no end to it. What leaves queues ends with what is in them.
-                let is_ours =
-                    |append: &Append| matches!(append.log, LogId::META | LogId::DEFINITIONS | LogId::QUEUES);
+                // What groups store is theirs and not ours: there is no end to it. What leaves queues ends with what is in them,
+                // and to what is declared nothing is added then.
+                let is_ours = |append: &Append| {
+                    matches!(
+                        append.log,
+                        LogId::META | LogId::DEFINITIONS | LogId::QUEUES | LogId::TOPOLOGY
+                    )
+                };
                 if frame.appends.iter().all(is_ours) && frame.changes.iter().all(frees) {
                     Ok(())
                 } else {

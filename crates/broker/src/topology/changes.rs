@@ -17,7 +17,6 @@ impl VirtualHost {
     /// Declares an exchange, unless there is one of this name.
     pub fn declare_exchange(&self, new: NewExchange) -> Result<Declared<Exchange>, TopologyError> {
         check_name("name of an exchange", &new.name)?;
-        self.journal.found()?;
         let mut contents = self.write()?;
         if let Some(known) = contents.exchange(&new.name) {
             return Ok(Declared {
@@ -95,12 +94,12 @@ impl VirtualHost {
                 max,
             });
         }
-        let queue = Queue::create(&self.journal.queues, definition);
         let mut commit = Commit::done();
         if is_stored {
-            self.store(&mut contents, &[self.stored_queue(&queue).record()])?;
+            self.store(&mut contents, &[self.stored_queue(&definition).record()])?;
             commit = contents.commit.clone();
         }
+        let queue = Queue::create(&self.journal.queues, definition);
         contents.put_queue(queue.clone());
         Ok(Declared {
             item: queue,
@@ -175,7 +174,6 @@ impl VirtualHost {
     /// Binds, unless the same binding is there.
     pub fn bind(&self, new: NewBinding) -> Result<Commit, TopologyError> {
         check_name("binding key", &new.key)?;
-        self.journal.found()?;
         let mut contents = self.write()?;
         let source = self.exchange_in(&contents, &new.source)?;
         let binding = Arc::new(self.binding(&contents, &source, new)?);

@@ -79,8 +79,8 @@ impl Journal {
         Ok(VirtualHostId(id))
     }
 
-    /// Before the first record of all others. From then on the virtual host that there is from the start is there because it
-    /// is stored, so that it can be deleted.
+    /// To be called before anything else is stored. From then on the virtual host that there is from the start is there because
+    /// it is stored, so that it can be deleted.
     pub(super) fn found(&self) -> Result<(), StateError> {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         match ids.reserved {
@@ -119,12 +119,15 @@ impl Journal {
         &self.log
     }
 
-    /// Appends all records together. The log is founded.
+    /// Appends all records together, unless the disk is full. The log is founded.
     pub(super) fn append(&self, records: &[StateRecord]) -> Result<Commit, StateError> {
-        self.log.append(records, self.clock.wall_ms())
+        match self.log.is_full() {
+            true => Err(StateError::Full),
+            false => self.log.append(records, self.clock.wall_ms()),
+        }
     }
 
-    /// Appends removals, so many together as fit: what one leaves behind, the next start removes.
+    /// Appends removals, also to a full disk, so many together as fit: what one leaves behind, the next start removes.
     pub(super) fn append_removals(&self, records: &[StateRecord]) -> Result<Option<Commit>, StateError> {
         let mut commit = None;
         let mut rest = records;
@@ -135,7 +138,7 @@ impl Journal {
                 bytes <= CHUNK_BYTES
             });
             let (together, others) = rest.split_at(fits.count().max(1));
-            commit = Some(self.append(together)?);
+            commit = Some(self.log.append(together, self.clock.wall_ms())?);
             rest = others;
         }
         Ok(commit)

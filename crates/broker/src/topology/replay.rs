@@ -112,10 +112,7 @@ impl Restored {
     fn restore(&mut self, stored: Stored) -> Option<Stored> {
         match stored {
             Stored::Ids(_) => None,
-            Stored::VirtualHost(id, name, settings) => {
-                self.virtual_host(id, name, settings);
-                None
-            }
+            Stored::VirtualHost(id, name, settings) => self.virtual_host(id, name, settings),
             Stored::Exchange(id, exchange) => {
                 let Some(virtual_host) = self.by_id.get(&id) else {
                     return Some(Stored::Exchange(id, exchange));
@@ -128,9 +125,24 @@ impl Restored {
         }
     }
 
-    fn virtual_host(&mut self, id: VirtualHostId, name: Arc<str>, settings: VirtualHostSettings) {
-        let virtual_host = VirtualHost::new(id, name, settings, self.journal.clone());
+    /// Of two with one name the older was deleted, by a record that was given up.
+    fn virtual_host(
+        &mut self,
+        id: VirtualHostId,
+        name: Arc<str>,
+        settings: VirtualHostSettings,
+    ) -> Option<Stored> {
+        let mut others = self.by_id.values();
+        let other = others
+            .find(|other| *other.name() == name && other.id() != id)
+            .map(|other| other.id());
+        if other.is_some_and(|other| other > id) {
+            return Some(Stored::VirtualHost(id, name, settings));
+        }
+        let virtual_host = VirtualHost::new(id, name.clone(), settings, self.journal.clone());
         self.by_id.insert(id, Arc::new(virtual_host));
+        let older = other.and_then(|other| self.by_id.remove(&other))?;
+        Some(Stored::VirtualHost(older.id(), name, older.settings()))
     }
 
     fn queue(&self, id: VirtualHostId, stored: StoredQueue) -> Option<Stored> {

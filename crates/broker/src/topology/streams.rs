@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use firth_log::Commit;
 
-use super::contents::Contents;
+use super::contents::{Contents, Removal};
 use super::virtual_host::{Declared, DeletedQueue};
 use super::{Destination, FIRST_VIRTUAL_HOST, TopologyError, VirtualHost};
 use crate::{
@@ -167,8 +167,11 @@ impl VirtualHost {
             let _ = queue.delete(false, false);
         }
         let exchanges = old.exchanges().filter(|exchange| !exchange.predeclared);
-        let bindings = old.bindings.iter().cloned().collect();
-        let removal = old.removal(queues.clone(), exchanges.cloned().collect(), bindings);
+        let removal = Removal {
+            queues: queues.clone(),
+            exchanges: exchanges.cloned().collect(),
+            bindings: old.bindings.iter().cloned().collect(),
+        };
         self.journal.append_removals(&self.removals(&old, &removal))?;
         Ok(queues
             .iter()

@@ -11,7 +11,7 @@ use super::contents::{Contents, Removal};
 use super::journal::Journal;
 use super::record::{Stored, StoredQueue, VirtualHostId};
 use super::{Binding, Exchange, TopologyError};
-use crate::{Queue, StateRecord};
+use crate::{Queue, QueueDefinition, StateRecord};
 
 /// What can be changed about a virtual host. What is None is not limited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,7 +88,6 @@ impl VirtualHost {
     /// Replaces the settings. Limits that are exceeded then only refuse what is new.
     pub fn configure(&self, settings: VirtualHostSettings) -> Result<Commit, TopologyError> {
         super::check_settings(&settings)?;
-        self.journal.found()?;
         let mut contents = self.write()?;
         let stored = Stored::VirtualHost(self.id, self.name.clone(), settings.clone());
         self.store(&mut contents, &[stored.record()])?;
@@ -168,9 +167,8 @@ impl VirtualHost {
         contents: &mut Contents,
         records: &[StateRecord],
     ) -> Result<(), TopologyError> {
-        if !records.is_empty() {
-            contents.commit = self.journal.append(records)?;
-        }
+        self.journal.found()?;
+        contents.commit = self.journal.append(records)?;
         Ok(())
     }
 
@@ -202,13 +200,12 @@ impl VirtualHost {
             .queues
             .iter()
             .filter(|queue| queue.definition().is_stored())
-            .map(|queue| self.stored_queue(queue));
+            .map(|queue| self.stored_queue(queue.definition()));
         let all = bindings.chain(exchanges).chain(queues);
         all.map(|stored| stored.removal()).collect()
     }
 
-    pub(super) fn stored_queue(&self, queue: &Queue) -> Stored {
-        let definition = queue.definition();
+    pub(super) fn stored_queue(&self, definition: &QueueDefinition) -> Stored {
         let stored = StoredQueue {
             id: definition.id,
             name: definition.name.clone(),
