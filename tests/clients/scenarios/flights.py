@@ -96,7 +96,7 @@ def written_by_confluent_read_by_rdkafka(context):
 def a_broker_killed_three_times_loses_and_repeats_nothing(context):
     rows, topic = flights(), fresh_topic("flights")
     kill_at = {len(rows) * quarter // 4 for quarter in (1, 2, 3)}
-    with Broker(context.firth, context.scratch, free_ports(2)) as broker:
+    with Broker(context.firth, context.scratch, free_ports(3)) as broker:
 
         def kill_and_restart():
             broker.kill()

@@ -99,7 +99,7 @@ def standalone(context, directory, topic):
 
 @scenario(needs=["kafka-connect"], only_firth=True, timeout_s=240)
 def a_cluster_goes_on_when_workers_and_the_broker_are_killed(context):
-    with scratch(context) as directory, Broker(context.firth, context.scratch, free_ports(2)) as broker:
+    with scratch(context) as directory, Broker(context.firth, context.scratch, free_ports(3)) as broker:
         topic, source, sink = "lines", directory / "source", directory / "sink"
         settings = cluster_settings(broker.bootstrap, "connect-cluster")
         first, second = (Worker(directory / name, settings) for name in ("first", "second"))

@@ -135,7 +135,7 @@ def committed(bootstrap, group, topic):
 @scenario(only_firth=True, timeout_s=200)
 def commits_survive_a_broker_that_is_killed_and_members_go_on(context):
     topic, group = fresh_topic("groups"), fresh_topic("group")
-    with Broker(context.firth, context.scratch, free_ports(2)) as broker:
+    with Broker(context.firth, context.scratch, free_ports(3)) as broker:
         fill(broker.bootstrap, topic, range(200))
         acknowledged, seen = {}, []
 

@@ -43,7 +43,7 @@ def blocks(language):
 def topics_and_groups_move_as_the_guide_says(context):
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="guide-", dir=context.scratch)))
-        old, new = (stack.enter_context(Broker(context.firth, context.scratch, free_ports(2))) for _ in range(2))
+        old, new = (stack.enter_context(Broker(context.firth, context.scratch, free_ports(3))) for _ in range(2))
         write(old.bootstrap, range(1000))
         equal(read(old.bootstrap, 999), list(range(1000)), "what the group reads before it moves")
         stack.enter_context(mirror(directory, old, new))

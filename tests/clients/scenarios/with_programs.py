@@ -21,7 +21,13 @@ PROGRAM_S = 75
 def run(context, client, scenario, *arguments):
     """The topic that the program used."""
     topic, group = fresh_topic(client), fresh_topic(f"{client}-group")
-    line = [*command(client), scenario, context.bootstrap, topic, group, *arguments]
+    call(client, scenario, context.bootstrap, topic, group, *arguments)
+    return topic
+
+
+def call(client, scenario, *arguments):
+    """Runs a scenario of the client's program, which has to end well."""
+    line = [*command(client), scenario, *arguments]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     try:
         done = subprocess.run(line, timeout=PROGRAM_S, **pipes)
@@ -29,7 +35,6 @@ def run(context, client, scenario, *arguments):
         raise AssertionError(f"{client} {scenario} hung: {(hung.stdout or b'').decode(errors='replace')}") from None
     said = done.stdout.decode(errors="replace").strip()
     assert done.returncode == 0, f"{client} {scenario} ended with {done.returncode}: {said}"
-    return topic
 
 
 def records_come_back_whole(client, codec, context):

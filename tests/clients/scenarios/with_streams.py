@@ -109,7 +109,7 @@ def application(context, bootstrap):
 
 @scenario(needs=["kafka-streams"], only_firth=True, timeout_s=240)
 def words_are_counted_while_instances_and_the_broker_are_killed(context):
-    with Broker(context.firth, context.scratch, free_ports(2)) as broker, application(context, broker.bootstrap) as counted:
+    with Broker(context.firth, context.scratch, free_ports(3)) as broker, application(context, broker.bootstrap) as counted:
         with counted.instance("first") as first, counted.instance("second") as second:
             counted.say(200)
             wait_until_shared(first, second)
