@@ -6,10 +6,8 @@ use firth_log::{ActiveProducer, Bounds, Commit, Engine, LogId, Signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::counters::Counting;
-use crate::dead_letter::Burying;
 use crate::definitions::owner::{Defined, Message, Owner, REQUESTS_MAX};
 use crate::definitions::replay;
-use crate::expiry::Expiry;
 use crate::guarded_clock::GuardedClock;
 use crate::properties::{PropertiesFormat, PropertiesFormats};
 use crate::queues::Queues;
@@ -19,8 +17,7 @@ use crate::topics::Topics;
 use crate::topology::{self, Topology};
 use crate::{
     Clock, ClusterId, Config, ConfigChange, Counters, DefineError, Environment, Error, Memory, NewTopic,
-    Publication, QuotaEdits, QuotaEntity, Quotas, StateError, Topic, TopicId, Users, cleaner, delivery,
-    retention,
+    Publication, QuotaEdits, QuotaEntity, Quotas, StateError, Topic, TopicId, Users, cleaner, retention,
 };
 
 /// The broker; clones share it.
@@ -72,9 +69,7 @@ impl Broker {
         let users = Users::open(users, environment.clone())?;
         let topology = topology::Replay::read(topology)?;
         let queues = StateLog::read(&engine, &state_log::QUEUES).await?;
-        let (graves, deaths) = mpsc::unbounded_channel();
-        let (looks, asked) = mpsc::unbounded_channel();
-        let queues = Queues::replay(engine.clone(), environment.clone(), queues, graves, looks)?;
+        let (queues, queue_work) = Queues::replay(engine.clone(), environment.clone(), queues)?;
         let topics = Arc::new(Topics::new(replay.definitions.topics().clone()));
         let quotas = Arc::new(Quotas::new(replay.definitions.quotas().clone()));
         let counting = Arc::new(Counting::default());
@@ -125,12 +120,7 @@ impl Broker {
         let retention = retention::run(broker.clone(), clock, times, tasks.stop());
         tasks.spawn("retention", retention);
         tasks.spawn("cleaner", cleaner::run(broker.clone(), told, tasks.stop()));
-        let queues = &broker.shared.queues;
-        tasks.spawn("queues", queues.clone().run_store(tasks.stop()));
-        let burying = Burying::new(broker.clone());
-        tasks.spawn("dead letters", burying.run(deaths, tasks.stop()));
-        tasks.spawn("expiry", Expiry::new(broker.clone()).run(asked, tasks.stop()));
-        tasks.spawn("delivery", delivery::run(queues.clone(), tasks.stop()));
+        queue_work.start(&broker);
         Ok(broker)
     }
 
@@ -138,6 +128,10 @@ impl Broker {
     /// The engine goes on; its owner closes it.
     pub async fn shutdown(&self) {
         self.shared.tasks.shutdown().await;
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.shared.tasks
     }
 
     /// Runs a task of a protocol until the broker stops. It ends soon after what it is given becomes true.
@@ -164,7 +158,6 @@ impl Broker {
         &self.shared.topology
     }
 
-    #[cfg(test)]
     pub(crate) fn queues(&self) -> &Arc<Queues> {
         &self.shared.queues
     }

@@ -46,6 +46,7 @@ mod queue;
 mod queues;
 mod quotas;
 mod read;
+mod reclaim;
 mod retention;
 mod router;
 mod state_log;

@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::{Arc, MutexGuard};
 
 use firth_batch::{Batch, Builder, Compression, RecordHeader, Records};
-use firth_log::{Append, AppendError, Commit, FRAME_BYTES_MAX, Frame, LogId};
+use firth_log::{Append, AppendError, Commit, FRAME_BYTES_MAX, Frame, LogId, Placed};
 
 use crate::StateRecord;
 use crate::fan_out::{FanOut, Head};
@@ -103,8 +103,8 @@ pub struct Publication {
 #[derive(Debug)]
 struct Lane {
     log: LogId,
-    /// Who has to know how much it is.
-    queue: Option<(Arc<Queue>, u8)>,
+    queue: Arc<Queue>,
+    priority: u8,
     in_memory: bool,
     parts: Vec<Part>,
     open: Option<Sequence>,
@@ -206,7 +206,8 @@ impl Publication {
         *self.by_log.entry(log).or_insert_with(|| {
             self.lanes.push(Lane {
                 log,
-                queue: queue.refuses_when_full().then(|| (queue.clone(), priority)),
+                queue: queue.clone(),
+                priority,
                 in_memory: !queue.definition().is_stored(),
                 parts: Vec::new(),
                 open: None,
@@ -318,13 +319,15 @@ impl Publication {
             if !records.is_empty() {
                 frame.appends.push(self.queues.batch(records)?);
             }
-            let logs: Vec<LogId> = frame.appends.iter().map(|append| append.log).collect();
             match self.queues.engine.append(frame) {
                 Ok(appended) => {
-                    let placed = logs.into_iter().zip(&appended.placed);
-                    let ends: HashMap<LogId, i64> =
-                        placed.map(|(log, placed)| (log, placed.base_offset)).collect();
-                    self.note_appended(&ends);
+                    // Those of the fan-outs come first.
+                    let own = self
+                        .fan_outs
+                        .iter()
+                        .map(|(_, sequence)| sequence.batches.len())
+                        .sum();
+                    self.note_appended(appended.placed.get(own..).unwrap_or_default());
                     for ((_, sequence), head) in self.fan_outs.iter().zip(&mut heads) {
                         head.next += sequence.messages;
                     }
@@ -339,11 +342,16 @@ impl Publication {
         }
     }
 
-    fn note_appended(&self, bases: &HashMap<LogId, i64>) {
-        for lane in &self.lanes {
-            if let (Some((queue, priority)), Some(base)) = (&lane.queue, bases.get(&lane.log)) {
-                let last = lane.parts.last().map_or(0, Part::len);
-                queue.note_appended(*priority, base + last);
+    /// Tells lanes what they have to know, while fan-outs are locked. Placements are in the order of the lanes' parts.
+    fn note_appended(&self, placed: &[Placed]) {
+        let lanes = self.lanes.iter().filter(|lane| !lane.in_memory);
+        let parts = lanes.flat_map(|lane| lane.parts.iter().map(move |part| (lane, part)));
+        for ((lane, part), placed) in parts.zip(placed) {
+            let offsets = placed.base_offset..placed.base_offset + part.len();
+            if matches!(part, Part::References { .. }) {
+                lane.queue.note_references(lane.priority, offsets);
+            } else if lane.queue.refuses_when_full() {
+                lane.queue.note_appended(lane.priority, offsets.end);
             }
         }
     }

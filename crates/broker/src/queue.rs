@@ -13,7 +13,7 @@ mod definition;
 pub(crate) mod lane;
 mod machine;
 mod mailbox;
-mod offsets;
+pub(crate) mod offsets;
 mod options;
 mod reading;
 pub(crate) mod record;
@@ -383,6 +383,49 @@ impl Queue {
         if let Some(lane) = lock(&self.state).machine.lane_mut(priority) {
             lane.note_appended(end);
         }
+    }
+
+    /// Lanes in which there may be references, with their logs and where what was appended to them ends.
+    pub(crate) fn lanes_with_references(&self) -> Vec<(u8, LogId, i64)> {
+        let state = lock(&self.state);
+        let lanes = state.machine.lanes().filter(|lane| lane.may_refer());
+        lanes
+            .map(|lane| (lane.priority(), lane.log(), lane.appended()))
+            .collect()
+    }
+
+    pub(crate) fn note_references(&self, priority: u8, offsets: Range<i64>) {
+        if let Some(lane) = lock(&self.state).machine.lane_mut(priority) {
+            lane.note_references(offsets);
+        }
+    }
+
+    pub(crate) fn pending_references(&self, priority: u8) -> Vec<Range<i64>> {
+        let mut state = lock(&self.state);
+        let lane = state.machine.lane_mut(priority);
+        lane.map(Lane::pending_references).unwrap_or_default()
+    }
+
+    pub(crate) fn note_without_references(&self, priority: u8, pages: &[i64]) {
+        if let Some(lane) = lock(&self.state).machine.lane_mut(priority) {
+            lane.note_without_references(pages);
+        }
+    }
+
+    /// Lanes much of which is settled behind something that is not, with what is wanted of each.
+    pub(crate) fn reclaim(&self, gain_min: u64) -> Vec<(LogId, Vec<Range<i64>>)> {
+        if !self.definition.is_stored() {
+            return Vec::new();
+        }
+        let mut state = lock(&self.state);
+        let lanes = state.machine.lanes_mut().filter(|lane| lane.has_settled());
+        lanes
+            .filter_map(|lane| {
+                let extents = self.queues.engine.extents(lane.log());
+                let bytes = extents.iter().map(|extent| extent.bytes).sum();
+                Some((lane.log(), lane.reclaim(bytes, gain_min)?))
+            })
+            .collect()
     }
 
     /// Whether publishing has to know how many messages there are.

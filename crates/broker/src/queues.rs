@@ -15,13 +15,13 @@ use std::time::Duration;
 use firth_log::{Append, AppendError, Change, Commit, Engine, FRAME_BYTES_MAX, Frame, Signal};
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::dead_letter::Death;
-use crate::expiry::Look;
+use crate::dead_letter::{Burying, Death};
+use crate::expiry::{Expiry, Look};
 use crate::fan_out::FanOuts;
 use crate::queue::lane::Lane;
 use crate::queue::record::{self, Key};
 use crate::queue::{Queue, QueueId};
-use crate::{Environment, Error, StateError, StateLog, StateRecord};
+use crate::{Broker, Environment, Error, StateError, StateLog, StateRecord, delivery, reclaim};
 
 /// What was acknowledged is stored after this time at the latest, if nobody waits for it.
 const STORE_AFTER: Duration = Duration::from_millis(5);
@@ -62,6 +62,26 @@ struct Storing {
     trimmed_at: Duration,
 }
 
+/// What background tasks of queues are to do.
+pub(crate) struct Work {
+    deaths: mpsc::UnboundedReceiver<Death>,
+    looks: mpsc::UnboundedReceiver<Look>,
+}
+
+impl Work {
+    /// Starts the tasks.
+    pub(crate) fn start(self, broker: &Broker) {
+        let (tasks, queues) = (broker.tasks(), broker.queues());
+        tasks.spawn("queues", queues.clone().run_store(tasks.stop()));
+        tasks.spawn("delivery", delivery::run(queues.clone(), tasks.stop()));
+        tasks.spawn("reclaim", reclaim::run(queues.clone(), tasks.stop()));
+        let burying = Burying::new(broker.clone());
+        tasks.spawn("dead letters", burying.run(self.deaths, tasks.stop()));
+        let expiry = Expiry::new(broker.clone());
+        tasks.spawn("expiry", expiry.run(self.looks, tasks.stop()));
+    }
+}
+
 impl std::fmt::Debug for Queues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Queues").finish_non_exhaustive()
@@ -74,15 +94,16 @@ impl Queues {
         engine: Engine,
         environment: Environment,
         state: StateLog,
-        graves: mpsc::UnboundedSender<Death>,
-        looks: mpsc::UnboundedSender<Look>,
-    ) -> Result<Arc<Queues>, Error> {
-        let replayed = replay_lanes(&engine, &state)?;
-        Ok(Arc::new(Queues {
+    ) -> Result<(Arc<Queues>, Work), Error> {
+        let (graves, deaths) = mpsc::unbounded_channel();
+        let (looks, asked) = mpsc::unbounded_channel();
+        let fan_outs = FanOuts::default();
+        let replayed = replay_lanes(&engine, &state, &fan_outs)?;
+        let queues = Queues {
             engine,
             environment,
             state,
-            fan_outs: FanOuts::default(),
+            fan_outs,
             signal: Signal::new(),
             by_id: Mutex::default(),
             changed: Mutex::default(),
@@ -91,7 +112,9 @@ impl Queues {
             graves,
             looks,
             replayed: Mutex::new(replayed),
-        }))
+        };
+        let work = Work { deaths, looks: asked };
+        Ok((Arc::new(queues), work))
     }
 
     /// The lanes that a queue had when the broker stopped.
@@ -114,6 +137,10 @@ impl Queues {
 
     pub(crate) fn forget(&self, queue: QueueId) {
         lock(&self.by_id).remove(&queue);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Queue>> {
+        lock(&self.by_id).values().filter_map(Weak::upgrade).collect()
     }
 
     pub(crate) fn get(&self, queue: QueueId) -> Option<Arc<Queue>> {
@@ -273,8 +300,7 @@ impl Queues {
                 }
             };
         }
-        let queues: Vec<_> = lock(&self.by_id).values().filter_map(Weak::upgrade).collect();
-        lock(&self.changed).extend(queues);
+        lock(&self.changed).extend(self.all());
         if let Err(error) = self.store_all(true) {
             tracing::warn!(%error, "some messages that were acknowledged will be delivered again");
         }
@@ -285,7 +311,11 @@ impl Queues {
     }
 }
 
-fn replay_lanes(engine: &Engine, state: &StateLog) -> Result<HashMap<QueueId, Vec<Lane>>, Error> {
+fn replay_lanes(
+    engine: &Engine,
+    state: &StateLog,
+    fan_outs: &FanOuts,
+) -> Result<HashMap<QueueId, Vec<Lane>>, Error> {
     let mut lanes: HashMap<QueueId, Vec<Lane>> = HashMap::new();
     let records = state.take_replayed();
     let undecodable = |offset: i64| Error::StateUndecodable {
@@ -320,7 +350,11 @@ fn replay_lanes(engine: &Engine, state: &StateLog) -> Result<HashMap<QueueId, Ve
                     lane.replay_page(number, page.settled, page.returns);
                 }
             }
-            Key::FanOut { .. } => {}
+            Key::FanOut { log } => {
+                if engine.bounds(log).is_some() {
+                    fan_outs.note_earlier(log);
+                }
+            }
         }
     }
     Ok(lanes)

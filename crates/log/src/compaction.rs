@@ -99,6 +99,8 @@ impl Selection for Offsets<'_> {
             batches,
             writer,
             |header| match first_after(header.base_offset) {
+                // A single record stands for all offsets of its batch: that is how a log refers to records of another.
+                Some(range) if header.record_count == 1 && range.start < header.next_offset() => Whole::Kept,
                 Some(range) if range.start >= header.next_offset() => Whole::Gone,
                 Some(range) if range.start <= header.base_offset && header.next_offset() <= range.end => {
                     Whole::Kept

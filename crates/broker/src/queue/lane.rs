@@ -47,8 +47,12 @@ pub(crate) struct Lane {
     returns: BTreeMap<i64, u32>,
     /// Offsets below were perhaps delivered by an earlier life.
     delivered_before: i64,
-    /// What was appended ends here; some of it may not be durable yet.
+    /// What was appended ends here, where somebody has to know; some of it may not be durable yet.
     appended: i64,
+    /// Pages, by their numbers, in which there may be references to fan-out logs.
+    referring: OffsetSet,
+    /// Of the settled so many had been settled when the log was rewritten without them.
+    reclaimed: u64,
     stored: Stored,
 }
 
@@ -113,6 +117,8 @@ impl Lane {
             returns: BTreeMap::new(),
             delivered_before: cursor.delivered_to,
             appended: bounds.end.max(low),
+            referring: pages_of(low..bounds.end.max(low)),
+            reclaimed: 0,
             stored: Stored {
                 delivered_to: cursor.delivered_to,
                 said_at: low,
@@ -168,6 +174,59 @@ impl Lane {
 
     pub(crate) fn note_appended(&mut self, end: i64) {
         self.appended = self.appended.max(end);
+    }
+
+    pub(crate) fn note_references(&mut self, offsets: Range<i64>) {
+        self.note_appended(offsets.end);
+        self.referring.insert(pages_numbers(offsets));
+    }
+
+    pub(crate) fn appended(&self) -> i64 {
+        self.appended
+    }
+
+    /// What has not left the queue and may be a reference, of what was appended.
+    pub(crate) fn pending_references(&mut self) -> Vec<Range<i64>> {
+        self.referring.remove(0..self.low / PAGE);
+        let pages = self
+            .referring
+            .ranges()
+            .map(|pages| pages.start * PAGE..pages.end * PAGE);
+        pages
+            .flat_map(|pages| self.pending(pages.start..pages.end.min(self.appended)))
+            .collect()
+    }
+
+    /// There are no references in these pages, by their numbers. Where something is still to come there may be some.
+    pub(crate) fn note_without_references(&mut self, pages: &[i64]) {
+        let last = self.appended / PAGE;
+        for page in pages.iter().filter(|page| **page < last) {
+            self.referring.remove(*page..*page + 1);
+        }
+    }
+
+    pub(crate) fn may_refer(&self) -> bool {
+        !self.referring.is_empty()
+    }
+
+    /// Something is settled behind what is not.
+    pub(crate) fn has_settled(&self) -> bool {
+        !self.settled.is_empty()
+    }
+
+    /// What is still wanted of the log, where much of it is not: `None` where there is nothing to gain. `bytes` is the size of
+    /// the log.
+    pub(crate) fn reclaim(&mut self, bytes: u64, gain_min: u64) -> Option<Vec<Range<i64>>> {
+        let settled = self.settled.len();
+        self.reclaimed = self.reclaimed.min(settled);
+        let (new, kept) = (settled - self.reclaimed, self.ready() + self.acquired);
+        let all = (new + kept).max(1);
+        let gain = u128::from(bytes) * u128::from(new) / u128::from(all);
+        if new < kept || gain < u128::from(gain_min) {
+            return None;
+        }
+        self.reclaimed = settled;
+        Some(self.pending(self.low..i64::MAX))
     }
 
     /// What is in the log up to here can be delivered.
@@ -437,18 +496,18 @@ impl Lane {
         self.low > self.stored.trimmed_to
     }
 
-    /// What has not left the queue, as ranges, and everything that will come.
-    #[cfg(test)]
-    pub(crate) fn pending(&self) -> Vec<Range<i64>> {
+    /// What of these has not left the queue.
+    pub(crate) fn pending(&self, of: Range<i64>) -> Vec<Range<i64>> {
         let mut pending = Vec::new();
-        let mut from = self.low;
-        for settled in self.settled.ranges() {
-            if settled.start > from {
-                pending.push(from..settled.start);
+        let mut from = of.start.max(self.low);
+        while from < of.end {
+            let start = self.settled.next_absent(from);
+            let end = self.settled.next_present(start).unwrap_or(of.end).min(of.end);
+            if start < end {
+                pending.push(start..end);
             }
-            from = settled.end;
+            from = end.max(start + 1);
         }
-        pending.push(from..i64::MAX);
         pending
     }
 
@@ -462,6 +521,16 @@ impl Lane {
     pub(crate) fn low(&self) -> i64 {
         self.low
     }
+}
+
+fn pages_numbers(offsets: Range<i64>) -> Range<i64> {
+    offsets.start / PAGE..(offsets.end + PAGE - 1) / PAGE
+}
+
+fn pages_of(offsets: Range<i64>) -> OffsetSet {
+    let mut pages = OffsetSet::default();
+    pages.insert(pages_numbers(offsets));
+    pages
 }
 
 impl Taken {

@@ -382,3 +382,46 @@ async fn what_was_returned_too_often_is_dead() {
     }
     assert_eq!(queue.counts(), Counts::default());
 }
+
+/// Bounds of the logs that are not lanes: fan-out logs.
+fn fan_outs(broker: &Broker) -> Vec<(i64, i64)> {
+    let logs = broker.queues().fan_outs.logs();
+    let bounds = logs.iter().filter_map(|log| broker.queues().engine.bounds(*log));
+    bounds.map(|bounds| (bounds.start, bounds.end)).collect()
+}
+
+#[tokio::test]
+async fn a_fan_out_log_keeps_what_some_queue_wants() {
+    let engine = engine();
+    let broker = open(&engine).await;
+    let fast = declare_in_host(&broker, "fast", QueueOptions::default());
+    let slow = declare_in_host(&broker, "slow", QueueOptions::default());
+    publish(&broker, &[&fast, &slow], &["a", "b", "c"]).await;
+    let mut client = Client::new(&fast, 9);
+    assert_eq!(client.receive().await, ["a", "b", "c"]);
+    client.acknowledge();
+    crate::reclaim::reclaim(broker.queues()).await;
+    assert_eq!(fan_outs(&broker), [(0, 3)]);
+
+    let taken = slow.get().unwrap();
+    slow.acknowledge([(taken.priority, taken.offsets)]);
+    crate::reclaim::reclaim(broker.queues()).await;
+    assert_eq!(fan_outs(&broker), [(1, 3)]);
+    broker.shutdown().await;
+
+    // An earlier life's log goes as a whole.
+    let broker = open(&engine).await;
+    crate::reclaim::reclaim(broker.queues()).await;
+    assert_eq!(fan_outs(&broker), [(1, 3)]);
+    let slow = broker
+        .topology()
+        .virtual_host("/")
+        .unwrap()
+        .queue("slow")
+        .unwrap();
+    let mut client = Client::new(&slow, 9);
+    assert_eq!(client.receive().await, ["b", "c"]);
+    client.acknowledge();
+    crate::reclaim::reclaim(broker.queues()).await;
+    assert_eq!(fan_outs(&broker), []);
+}

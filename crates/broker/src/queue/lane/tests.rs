@@ -226,7 +226,7 @@ impl Run {
         assert_eq!(lane.ready(), model.count(State::Ready));
         assert_eq!(lane.acquired(), model.count(State::Acquired));
         let pending: u64 = lane
-            .pending()
+            .pending(0..i64::MAX)
             .iter()
             .map(|range| range.end.min(lane.end()).abs_diff(range.start))
             .sum();
