@@ -76,6 +76,17 @@ impl Content {
         Ok((Content { properties, body }, size))
     }
 
+    /// Sorts the headers of a dead message, as their order is an accident of how RabbitMQ keeps them.
+    pub(crate) fn sort_deaths(&mut self) {
+        for (_, field) in &mut self.properties {
+            if let Field::Table(table) = field
+                && table.0.iter().any(|(key, _)| key == b"x-death")
+            {
+                table.sort();
+            }
+        }
+    }
+
     pub(crate) fn print(&self) -> String {
         let mut text = String::from("|");
         for (at, value) in &self.properties {

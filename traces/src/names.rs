@@ -33,7 +33,12 @@ impl Names {
             }
             rest = after;
         }
-        out + rest
+        // Quotes are for what the name was made of, and that is hidden now.
+        let unquoted = |text: String, alias: &String| text.replace(&format!("\"{alias}\""), alias);
+        self.known
+            .iter()
+            .map(|(_, alias)| alias)
+            .fold(out + rest, unquoted)
     }
 
     fn alias(&mut self, prefix: &str, name: &str) -> String {

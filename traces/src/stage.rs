@@ -319,7 +319,8 @@ impl Stage {
         self.note(&call);
         mask_server(&mut call);
         let mut text = call.print();
-        if let Some(content) = content {
+        if let Some(mut content) = content {
+            content.sort_deaths();
             text = format!("{text} {}", content.print());
         }
         let text = self

@@ -77,6 +77,12 @@ impl Table {
         put_long_string(&bytes, out)
     }
 
+    /// By key, and so all tables within.
+    pub(crate) fn sort(&mut self) {
+        self.0.sort_by(|a, b| a.0.cmp(&b.0));
+        self.0.iter_mut().for_each(|(_, value)| value.sort());
+    }
+
     pub(crate) fn print(&self) -> String {
         let entry = |(key, value): &(Vec<u8>, Value)| format!("{}: {}", table_word(key), value.print());
         let entries: Vec<_> = self.0.iter().map(entry).collect();
@@ -131,6 +137,14 @@ impl Value {
             b"x" => Value::Bytes(crate::text::raw_bytes(&mut Line::new(inner))?),
             _ => bail!("no type is `{tag}`"),
         })
+    }
+
+    fn sort(&mut self) {
+        match self {
+            Value::Table(table) => table.sort(),
+            Value::Array(values) => values.iter_mut().for_each(Value::sort),
+            _ => {}
+        }
     }
 
     fn decode(reader: &mut Reader) -> Result<Value> {
