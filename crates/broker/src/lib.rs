@@ -1,5 +1,6 @@
 //! What stands between the protocols and the log engine: topics, their configuration, the rules for producing,
-//! retention, quotas, users and what they may do, and the memory that requests may take.
+//! retention, quotas, virtual hosts with their exchanges and bindings, users and what they may do, and the memory that requests
+//! may take.
 //!
 //! Invariants:
 //! - Protocol-neutral: nothing here knows a wire format, an error code or a version. A protocol maps
@@ -13,9 +14,11 @@
 //! - A state log ([`StateLog`]) keeps what a state machine of a protocol stores, under keys; what the records mean is the
 //!   protocol's business.
 //! - Whoever does something for a client asks the [`authorizer`] first, whatever path it is. What a password was is known to nobody.
+//! - Where a message goes is found by the router alone ([`RouteCache`], [`route_delayed`]), and says the same as the bindings of that
+//!   moment do, remembered or not. What is declared is changed under the lock of its virtual host.
 //! - Time and randomness come from the [`Environment`]. No lock is held across an await.
 //!
-//! Absent: queues, routing, timers, the rules of groups, transactions, and any I/O but the engine's.
+//! Absent: timers, the rules of groups, transactions, and any I/O but the engine's.
 
 pub mod authorizer;
 mod broker;

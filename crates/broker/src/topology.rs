@@ -33,6 +33,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use firth_log::Commit;
 
+pub(crate) use self::binding::BindingDetails;
 pub use self::binding::{Binding, Destination, NewBinding};
 pub use self::connection::VirtualHostConnection;
 pub(crate) use self::contents::Contents;
@@ -62,12 +63,12 @@ pub struct Topology {
     virtual_hosts: RwLock<BTreeMap<Arc<str>, Arc<VirtualHost>>>,
 }
 
-/// A virtual host that was deleted.
+/// A virtual host that is there no more, and what was in it.
 pub(crate) struct DeletedVirtualHost {
+    virtual_host: Arc<VirtualHost>,
+    contents: Contents,
     /// The reply waits for it.
     pub(crate) commit: Commit,
-    /// The topics that its streams were.
-    pub(crate) topics: Vec<TopicId>,
 }
 
 impl Topology {
@@ -122,26 +123,19 @@ impl Topology {
         })
     }
 
-    /// Deletes a virtual host with all that is in it. Its connections are told.
+    /// Deletes a virtual host. Its connections are told; what was in it is to be forgotten.
     pub(crate) fn delete_virtual_host(&self, name: &str) -> Result<DeletedVirtualHost, TopologyError> {
         self.journal.found()?;
+        let mut virtual_hosts = self.write();
         let unknown = || TopologyError::UnknownVirtualHost(name.to_owned());
-        let (virtual_host, old, commit) = {
-            let mut virtual_hosts = self.write();
-            let virtual_host = virtual_hosts.get(name).cloned().ok_or_else(unknown)?;
-            let mut contents = virtual_host.write()?;
-            let stored = Stored::VirtualHost(virtual_host.id(), name.into(), contents.settings.clone());
-            let commit = self.journal.append_removals(&[stored.removal()])?;
-            virtual_hosts.remove(name);
-            let old = virtual_host.close(&mut contents);
-            drop(contents);
-            (virtual_host, old, commit)
-        };
-        let commit = commit.unwrap_or_else(Commit::done);
-        // Its id is never given again, so what is stored of it means nothing: nobody waits for its removal.
-        virtual_host
-            .forget(old)
-            .map(|topics| DeletedVirtualHost { commit, topics })
+        let virtual_host = virtual_hosts.get(name).cloned().ok_or_else(unknown)?;
+        let (contents, commit) = virtual_host.close()?;
+        virtual_hosts.remove(name);
+        Ok(DeletedVirtualHost {
+            virtual_host,
+            contents,
+            commit,
+        })
     }
 
     /// Removes the streams and the bindings that rest on a topic which was deleted.
@@ -161,6 +155,16 @@ impl Topology {
 
     fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Arc<str>, Arc<VirtualHost>>> {
         self.virtual_hosts.write().unwrap_or_else(|_| half_changed())
+    }
+}
+
+impl DeletedVirtualHost {
+    /// Closes all queues that were in it, and removes what is stored of it. Nobody waits for that: an id of a virtual host is
+    /// never given again, so it means nothing. Returns the topics of its streams.
+    ///
+    /// With very many queues it takes long.
+    pub(crate) fn forget(self) -> Result<Vec<TopicId>, TopologyError> {
+        self.virtual_host.forget(&self.contents)
     }
 }
 

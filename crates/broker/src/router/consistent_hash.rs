@@ -98,7 +98,7 @@ fn seed(binding: &Binding) -> u64 {
         crate::Destination::Exchange(name) => (2, name),
         crate::Destination::Topic(name) => (3, name),
     };
-    for bytes in [name.as_bytes(), binding.key.as_bytes(), &binding.arguments] {
+    for bytes in [name.as_bytes(), binding.key.as_bytes(), binding.arguments()] {
         hasher.write_u64(bytes.len() as u64);
         hasher.write(bytes);
     }

@@ -79,7 +79,7 @@ impl Matcher {
             Matcher::Topic(trie) => keys.iter().for_each(|key| trie.matching(key, &mut found)),
             Matcher::Headers(bindings) => {
                 let is_met = |binding: &Binding| {
-                    let asked = binding.header_match.as_ref();
+                    let asked = binding.header_match();
                     asked.is_some_and(|asked| asked.matches(headers))
                 };
                 let matching = bindings.iter().filter(|(binding, _)| is_met(binding));

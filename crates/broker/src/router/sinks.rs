@@ -1,9 +1,8 @@
 //! Where bindings lead to, each destination once however many bindings lead there.
 
 use std::cmp::Ordering;
+use std::mem;
 use std::sync::Arc;
-
-use smallvec::SmallVec;
 
 use crate::{Exchange, Queue, TopicId};
 
@@ -15,12 +14,18 @@ pub(crate) enum Sink {
     Topic(Box<TopicId>),
 }
 
-/// Sorted: most have one, some have very many.
+/// Most have one, some have very many.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sinks(SmallVec<[Counted; 1]>);
+pub(crate) enum Sinks {
+    #[default]
+    None,
+    One(Counted),
+    /// Sorted.
+    Many(Vec<Counted>),
+}
 
 #[derive(Clone, Debug)]
-struct Counted {
+pub(crate) struct Counted {
     sink: Sink,
     bindings: u32,
 }
@@ -29,36 +34,73 @@ impl Sinks {
     pub(crate) fn add(&mut self, sink: Sink) {
         match self.position(&sink) {
             Ok(at) => {
-                if let Some(counted) = self.0.get_mut(at) {
+                if let Some(counted) = self.as_mut_slice().get_mut(at) {
                     counted.bindings += 1;
                 }
             }
-            Err(at) => self.0.insert(at, Counted { sink, bindings: 1 }),
+            Err(at) => self.insert(at, Counted { sink, bindings: 1 }),
         }
+    }
+
+    fn insert(&mut self, at: usize, new: Counted) {
+        *self = match mem::take(self) {
+            Sinks::None => Sinks::One(new),
+            Sinks::One(old) if at == 0 => Sinks::Many(vec![new, old]),
+            Sinks::One(old) => Sinks::Many(vec![old, new]),
+            Sinks::Many(mut many) => {
+                many.insert(at, new);
+                Sinks::Many(many)
+            }
+        };
     }
 
     pub(crate) fn remove(&mut self, sink: &Sink) {
         let Ok(at) = self.position(sink) else { return };
-        let Some(counted) = self.0.get_mut(at) else { return };
+        let Some(counted) = self.as_mut_slice().get_mut(at) else {
+            return;
+        };
         counted.bindings -= 1;
-        if counted.bindings == 0 {
-            self.0.remove(at);
+        if counted.bindings > 0 {
+            return;
         }
-        if self.0.len() <= 1 {
-            self.0.shrink_to_fit();
-        }
+        *self = match mem::take(self) {
+            Sinks::None | Sinks::One(_) => Sinks::None,
+            Sinks::Many(mut many) => {
+                many.remove(at);
+                match many.len() {
+                    1 => many.pop().map_or(Sinks::None, Sinks::One),
+                    _ => Sinks::Many(many),
+                }
+            }
+        };
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Sink> {
-        self.0.iter().map(|counted| &counted.sink)
+        self.as_slice().iter().map(|counted| &counted.sink)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        matches!(self, Sinks::None)
     }
 
     fn position(&self, sink: &Sink) -> Result<usize, usize> {
-        self.0.binary_search_by(|counted| counted.sink.cmp(sink))
+        self.as_slice().binary_search_by(|counted| counted.sink.cmp(sink))
+    }
+
+    fn as_slice(&self) -> &[Counted] {
+        match self {
+            Sinks::None => &[],
+            Sinks::One(one) => std::slice::from_ref(one),
+            Sinks::Many(many) => many,
+        }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [Counted] {
+        match self {
+            Sinks::None => &mut [],
+            Sinks::One(one) => std::slice::from_mut(one),
+            Sinks::Many(many) => many,
+        }
     }
 }
 

@@ -291,7 +291,8 @@ fn run(broker: &Broker, changes: &[(Change, usize, usize, usize, u8)]) {
         assert_eq!(declared, expected);
         assert_eq!(virtual_host.bindings().len(), model.bindings.len());
     }
-    broker.topology().delete_virtual_host("v").unwrap();
+    let deleted = broker.topology().delete_virtual_host("v").unwrap();
+    deleted.forget().unwrap();
 }
 
 #[tokio::test]

@@ -26,16 +26,44 @@ pub struct NewBinding {
     pub header_match: HeaderMatch,
 }
 
-/// A binding that exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A binding that exists. There may be very many.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     pub source: Arc<str>,
     pub destination: Destination,
     pub key: Box<str>,
-    /// As they were given, in the encoding of the protocol.
-    pub arguments: Box<[u8]>,
+    /// None where there are none, which is so for most.
+    pub(crate) details: Option<Box<BindingDetails>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BindingDetails {
+    pub(crate) arguments: Box<[u8]>,
     /// None where the source is no headers exchange.
-    pub header_match: Option<Box<HeaderMatch>>,
+    pub(crate) header_match: Option<HeaderMatch>,
     /// The topic that it leads to.
-    pub topic: Option<Box<TopicId>>,
+    pub(crate) topic: Option<TopicId>,
+}
+
+impl Binding {
+    /// As they were given, in the encoding of the protocol.
+    pub fn arguments(&self) -> &[u8] {
+        self.details.as_ref().map_or(&[], |details| &details.arguments)
+    }
+
+    /// What a headers exchange asks for.
+    pub fn header_match(&self) -> Option<&HeaderMatch> {
+        self.details.as_ref()?.header_match.as_ref()
+    }
+
+    /// The topic that it leads to, where that is its destination.
+    pub fn topic(&self) -> Option<TopicId> {
+        self.details.as_ref()?.topic
+    }
+}
+
+impl BindingDetails {
+    pub(crate) fn boxed(self) -> Option<Box<BindingDetails>> {
+        (self != BindingDetails::default()).then(|| Box::new(self))
+    }
 }

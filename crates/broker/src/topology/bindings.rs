@@ -66,9 +66,7 @@ fn least(source: Arc<str>, destination: Destination) -> Binding {
         source,
         destination,
         key: "".into(),
-        arguments: Box::default(),
-        header_match: None,
-        topic: None,
+        details: None,
     }
 }
 
@@ -79,7 +77,7 @@ impl Ord for BySource {
         by_source
             .then_with(|| a.destination.cmp(&b.destination))
             .then_with(|| a.key.cmp(&b.key))
-            .then_with(|| a.arguments.cmp(&b.arguments))
+            .then_with(|| a.arguments().cmp(b.arguments()))
     }
 }
 
@@ -90,7 +88,7 @@ impl Ord for ByDestination {
         by_destination
             .then_with(|| a.source.cmp(&b.source))
             .then_with(|| a.key.cmp(&b.key))
-            .then_with(|| a.arguments.cmp(&b.arguments))
+            .then_with(|| a.arguments().cmp(b.arguments()))
     }
 }
 

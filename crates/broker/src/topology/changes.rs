@@ -7,8 +7,8 @@ use firth_log::Commit;
 
 use super::record::Stored;
 use super::{
-    Binding, Contents, DEFAULT_EXCHANGE, Declared, DeletedQueue, Destination, Exchange, ExchangeKind,
-    NewBinding, NewExchange, TopologyError, VirtualHost, check_name,
+    Binding, BindingDetails, Contents, DEFAULT_EXCHANGE, Declared, DeletedQueue, Destination, Exchange,
+    ExchangeKind, NewBinding, NewExchange, TopologyError, VirtualHost, check_name,
 };
 use crate::router::weight;
 use crate::{NewQueue, NotDeleted, Queue, QueueDefinition, StateError, TopicId};
@@ -192,13 +192,15 @@ impl VirtualHost {
     /// Unbinds. That there is no such binding is no error, as nobody could do anything about it.
     pub fn unbind(&self, new: &NewBinding) -> Result<Commit, TopologyError> {
         let mut contents = self.write()?;
+        let details = BindingDetails {
+            arguments: new.arguments.as_slice().into(),
+            ..BindingDetails::default()
+        };
         let wanted = Arc::new(Binding {
             source: new.source.clone(),
             destination: new.destination.clone(),
             key: new.key.as_str().into(),
-            arguments: new.arguments.as_slice().into(),
-            header_match: None,
-            topic: None,
+            details: details.boxed(),
         });
         if let Some(binding) = contents.bindings.get(&wanted).cloned() {
             let removal = contents.removal(Vec::new(), Vec::new(), vec![binding]);
@@ -261,7 +263,7 @@ impl VirtualHost {
             Destination::Topic(name) => {
                 let found = self.journal.topics.read(|topics| topics.get(&name).cloned());
                 let found = found.ok_or_else(|| TopologyError::UnknownTopic(name.to_string()))?;
-                topic = Some(Box::new(found.id));
+                topic = Some(found.id);
                 Destination::Topic(found.name.clone())
             }
         };
@@ -269,13 +271,16 @@ impl VirtualHost {
         if let ExchangeKind::ConsistentHash(_) = kind {
             check_weight(&new.key)?;
         }
+        let details = BindingDetails {
+            arguments: new.arguments.into(),
+            header_match: (*kind == ExchangeKind::Headers).then_some(new.header_match),
+            topic,
+        };
         Ok(Binding {
             source: source.name.clone(),
             destination,
             key: new.key.into(),
-            arguments: new.arguments.into(),
-            header_match: (*kind == ExchangeKind::Headers).then(|| Box::new(new.header_match)),
-            topic,
+            details: details.boxed(),
         })
     }
 }

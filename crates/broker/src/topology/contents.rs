@@ -132,7 +132,7 @@ impl Contents {
                 }
             }
             Destination::Exchange(name) => self.exchange(name).cloned().map(Sink::Exchange),
-            Destination::Topic(_) => binding.topic.clone().map(Sink::Topic),
+            Destination::Topic(_) => binding.topic().map(|topic| Sink::Topic(Box::new(topic))),
         }
     }
 

@@ -114,3 +114,6 @@ impl Stored {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,7 +177,7 @@ impl Restored {
                     .journal
                     .topics
                     .read(|topics| topics.get(name).map(|topic| topic.id));
-                found.is_some() && found == binding.topic.as_deref().copied()
+                found.is_some() && found == binding.topic()
             }
             Destination::Queue(_) | Destination::Exchange(_) => true,
         };

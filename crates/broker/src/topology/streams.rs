@@ -11,7 +11,7 @@ use super::contents::{Contents, Removal};
 use super::virtual_host::{Declared, DeletedQueue};
 use super::{Destination, FIRST_VIRTUAL_HOST, TopologyError, VirtualHost};
 use crate::{
-    Broker, DefineError, NewQueue, NewTopic, Queue, QueueKind, QueueOptions, Topic, TopicId,
+    Broker, DefineError, NewQueue, NewTopic, Queue, QueueKind, QueueOptions, StateError, Topic, TopicId,
     validate_topic_name,
 };
 
@@ -65,9 +65,13 @@ impl Broker {
         let streams = virtual_host.map_or(Vec::new(), |virtual_host| virtual_host.streams());
         self.delete_stream_topics(streams).await?;
         let deleted = self.topology().delete_virtual_host(name)?;
+        let commit = deleted.commit.clone();
+        let forgotten = tokio::task::spawn_blocking(|| deleted.forget()).await;
+        // It panics, or is cancelled, only where everything ends.
+        let streams = forgotten.map_err(|_| StateError::Failed)??;
         // Those that were declared meanwhile.
-        self.delete_stream_topics(deleted.topics).await?;
-        Ok(deleted.commit)
+        self.delete_stream_topics(streams).await?;
+        Ok(commit)
     }
 
     /// The topic that a new stream is.
@@ -160,7 +164,7 @@ impl VirtualHost {
     }
 
     /// Closes all queues that were in a virtual host, and removes what is stored. Returns the topics of its streams.
-    pub(super) fn forget(&self, old: Contents) -> Result<Vec<TopicId>, TopologyError> {
+    pub(super) fn forget(&self, old: &Contents) -> Result<Vec<TopicId>, TopologyError> {
         let queues: Vec<_> = old.queues().cloned().collect();
         for queue in &queues {
             // Nobody minds that they are used.
@@ -172,7 +176,7 @@ impl VirtualHost {
             exchanges: exchanges.cloned().collect(),
             bindings: old.bindings.iter().cloned().collect(),
         };
-        self.journal.append_removals(&self.removals(&old, &removal))?;
+        self.journal.append_removals(&self.removals(old, &removal))?;
         Ok(queues
             .iter()
             .filter_map(|queue| queue.definition().topic)
@@ -187,7 +191,7 @@ impl VirtualHost {
                 .filter(|queue| queue.definition().topic == Some(id));
             let destination = Destination::Topic(name.into());
             let bindings = contents.bindings.to(&destination);
-            let bindings = bindings.filter(|binding| binding.topic.as_deref() == Some(&id));
+            let bindings = bindings.filter(|binding| binding.topic() == Some(id));
             (stream.cloned(), bindings.cloned().collect::<Vec<_>>())
         };
         let is_none = self.read(|contents, _| {

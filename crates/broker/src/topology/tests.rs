@@ -751,5 +751,5 @@ async fn what_rests_on_a_topic_goes_with_it() {
     let broker = open(&engine).await;
     let bindings = first(&broker).bindings();
     assert_eq!(bindings.len(), 1);
-    assert_eq!(bindings[0].topic.as_deref(), Some(&again.id));
+    assert_eq!(bindings[0].topic(), Some(again.id));
 }

@@ -1,6 +1,7 @@
 //! Virtual hosts: each with exchanges, queues and bindings of its own, behind a lock of its own.
 
 use std::fmt;
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -217,14 +218,17 @@ impl VirtualHost {
         Stored::Queue(self.id, stored)
     }
 
-    /// Empties it for ever. Returns all queues that were in it.
-    pub(super) fn close(&self, contents: &mut Contents) -> Contents {
+    /// Removes its record and empties it for ever. Returns what was in it.
+    pub(super) fn close(&self) -> Result<(Contents, Commit), TopologyError> {
+        let mut contents = self.write()?;
+        let stored = Stored::VirtualHost(self.id, self.name.clone(), contents.settings.clone());
+        let commit = self.journal.append_removals(&[stored.removal()])?;
         let mut empty = Contents::empty(contents.settings.clone());
         empty.is_deleted = true;
-        let old = std::mem::replace(contents, empty);
+        let old = mem::replace(&mut *contents, empty);
         self.rerouted();
         self.deleted.send_replace(true);
-        old
+        Ok((old, commit.unwrap_or_else(Commit::done)))
     }
 
     /// Puts in what the log says.

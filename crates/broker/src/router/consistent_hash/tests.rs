@@ -11,9 +11,7 @@ fn binding(n: u8, weight: &str) -> (Binding, Sink) {
         source: "x".into(),
         destination: Destination::Topic(n.to_string().into()),
         key: weight.into(),
-        arguments: Box::default(),
-        header_match: None,
-        topic: None,
+        details: None,
     };
     (binding, Sink::Topic(Box::new(TopicId([n; 16]))))
 }

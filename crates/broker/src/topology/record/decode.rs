@@ -6,6 +6,7 @@ use super::{
     VERSION, VIRTUAL_HOST, VirtualHostId,
 };
 use crate::fields::{Fields, Malformed};
+use crate::topology::BindingDetails;
 use crate::{
     Binding, Destination, Exchange, ExchangeKind, HashOn, HashProperty, HeaderMatch, HeaderValue, MatchMode,
     Overflow, QueueId, QueueKind, QueueOptions, StateRecord, TopicId, VirtualHostSettings,
@@ -31,15 +32,17 @@ pub(crate) fn decode(record: &StateRecord) -> Result<Stored, Malformed> {
         QUEUE => Stored::Queue(VirtualHostId(key.u64()?), value.queue(key.text()?)?),
         BINDING => {
             let id = VirtualHostId(key.u64()?);
-            let binding = Binding {
-                source: key.text()?,
-                destination: key.destination()?,
-                key: key.str()?.into(),
+            let (source, destination, binding_key) = (key.text()?, key.destination()?, key.str()?);
+            let details = BindingDetails {
                 arguments: key.bytes()?.into(),
-                header_match: value.optional(Fields::header_match)?.map(Box::new),
-                topic: value
-                    .optional(Fields::array)?
-                    .map(|topic| Box::new(TopicId(topic))),
+                header_match: value.optional(Fields::header_match)?,
+                topic: value.optional(Fields::array)?.map(TopicId),
+            };
+            let binding = Binding {
+                source,
+                destination,
+                key: binding_key.into(),
+                details: details.boxed(),
             };
             Stored::Binding(id, binding)
         }

@@ -32,7 +32,7 @@ pub(super) fn key(stored: &Stored) -> Vec<u8> {
             key.push(kind);
             put_text(&mut key, name);
             put_text(&mut key, &binding.key);
-            put(&mut key, &binding.arguments);
+            put(&mut key, binding.arguments());
         }
     }
     key
@@ -49,8 +49,8 @@ pub(super) fn value(stored: &Stored) -> Vec<u8> {
         Stored::Exchange(_, exchange) => put_exchange(&mut value, exchange),
         Stored::Queue(_, queue) => put_queue(&mut value, queue),
         Stored::Binding(_, binding) => {
-            put_optional(&mut value, binding.header_match.as_deref(), header_match);
-            topic(&mut value, binding.topic.as_deref());
+            put_optional(&mut value, binding.header_match(), header_match);
+            topic(&mut value, binding.topic());
         }
     }
     value
@@ -109,10 +109,10 @@ fn put_queue(out: &mut Vec<u8>, queue: &StoredQueue) {
     out.push(u8::from(queue.auto_delete));
     options(out, &queue.options);
     put(out, &queue.arguments);
-    topic(out, queue.topic.as_ref());
+    topic(out, queue.topic);
 }
 
-fn topic(out: &mut Vec<u8>, topic: Option<&TopicId>) {
+fn topic(out: &mut Vec<u8>, topic: Option<TopicId>) {
     put_optional(out, topic, |out, topic| out.extend_from_slice(&topic.0));
 }
 
