@@ -6,7 +6,7 @@
 //! - The default exchange knows every queue by its name, and has no bindings. As an alternate exchange it finds nothing,
 //!   as in RabbitMQ.
 //! - A delayed exchange keeps a message that names a delay: it is among the [`Targets`] itself, and what is bound to it is
-//!   found by [`route_delayed`] when the delay is over.
+//!   found by [`route_delayed`] when the delay is over. No other exchange keeps the message again.
 
 mod cache;
 mod consistent_hash;
@@ -73,7 +73,7 @@ pub fn route_delayed(
         let message = Message {
             keys,
             headers,
-            delayed_by: Some(exchange),
+            is_delay_over: true,
         };
         route(contents, exchange, &message).map(|(targets, _)| targets)
     })
@@ -83,6 +83,7 @@ pub fn route_delayed(
 pub fn delay_ms(headers: &(impl Headers + ?Sized)) -> Option<u32> {
     let delay = match headers.get(DELAY_HEADER)? {
         HeaderValue::Integer(delay) => delay,
+        HeaderValue::Float(delay) if delay.abs() < 1e18 => delay as i128,
         HeaderValue::Bytes(digits) => std::str::from_utf8(&digits).ok()?.parse().ok()?,
         _ => return None,
     };
@@ -93,8 +94,7 @@ pub fn delay_ms(headers: &(impl Headers + ?Sized)) -> Option<u32> {
 struct Message<'a, H: ?Sized> {
     keys: &'a [&'a str],
     headers: &'a H,
-    /// The exchange whose delay is over.
-    delayed_by: Option<&'a str>,
+    is_delay_over: bool,
 }
 
 /// None if there is no such exchange.
@@ -138,8 +138,8 @@ fn walk<H: Headers + ?Sized>(
         };
         let exchange = &routing.exchange;
         looks.add(&exchange.kind);
-        let is_over = message.delayed_by == Some(name);
-        if exchange.kind.is_delayed() && !is_over && delay_ms(message.headers).is_some() {
+        let keeps = exchange.kind.is_delayed() && !message.is_delay_over;
+        if keeps && delay_ms(message.headers).is_some() {
             targets.delayed.push(exchange.clone());
             continue;
         }

@@ -80,7 +80,7 @@ impl RouteCache {
         let message = Message {
             keys,
             headers,
-            delayed_by: None,
+            is_delay_over: false,
         };
         let routed = self
             .virtual_host
@@ -105,7 +105,7 @@ impl RouteCache {
         let message = Message {
             keys: &[key],
             headers,
-            delayed_by: None,
+            is_delay_over: false,
         };
         let (routed, queue, generation) = self.virtual_host.read(|contents, generation| {
             let queue = contents.queue(key).filter(|_| exchange == DEFAULT_EXCHANGE);

@@ -429,6 +429,16 @@ async fn a_delayed_exchange_keeps_what_names_a_delay() {
             assert_eq!((routed.queues.len(), routed.delayed.len()), (1, 0));
         }
     }
+    // A delay that is over is not counted again.
+    let another = NewExchange {
+        name: "later".to_owned(),
+        kind: ExchangeKind::Delayed(Box::new(ExchangeKind::Fanout)),
+        ..NewExchange::default()
+    };
+    virtual_host.declare_exchange(another).unwrap();
+    bind("later", Destination::Exchange("late".into()));
+    let over = route_delayed(&virtual_host, "later", &["k"], &Delay(1)).unwrap();
+    assert_eq!((over.queues.len(), over.delayed.len()), (1, 0));
     let over = route_delayed(&virtual_host, "late", &["k"], &Delay(1)).unwrap();
     assert_eq!((over.queues.len(), over.delayed.len()), (1, 0));
     assert!(route_delayed(&virtual_host, "gone", &["k"], &Delay(1)).is_none());

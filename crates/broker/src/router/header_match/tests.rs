@@ -117,6 +117,7 @@ fn values_are_equal_as_they_are_in_erlang() {
         (decimal(1, 10), decimal(0, 1), false),
         (table(b"t"), table(b"t"), true),
         (table(b"t"), array(b"t"), false),
+        (table(b""), array(b""), true),
         (array(b"t"), array(b"u"), false),
     ] {
         assert_eq!(a == b, expected, "{a:?} {b:?}");
