@@ -1,5 +1,6 @@
 //! Command lines: one struct per subcommand.
 
+mod amqp;
 mod versus;
 
 use std::{
@@ -28,7 +29,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(
     name = "bench",
-    about = "Load drivers for Kafka brokers, and the ideal server to compare them with"
+    about = "Load drivers for brokers of Kafka's protocol and of AMQP, and the ideal server to compare them with"
 )]
 struct Cli {
     /// Print one JSON object instead of a table.
@@ -58,6 +59,8 @@ enum Command {
     Compare(Compare),
     /// Run the workloads on Firth and on Apache Kafka in turn, and print the table of figures.
     Versus(versus::Versus),
+    /// Publish to a server of AMQP 0-9-1 and consume from it.
+    Amqp(amqp::Amqp),
     /// Load a broker evenly for a long time, and draw what must stay as it is.
     Steady(Steady),
 }
@@ -301,6 +304,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Flush(args) => flush::run(&args.flushing())?.report(),
         Command::Steady(args) => steady::run(&args.steadiness())?,
         Command::Groups(args) => groups::run(&args.grouping()?)?.report(),
+        Command::Amqp(args) => args.run()?,
         Command::Idle(args) => idle::run(&args.idling()?)?.report(),
     };
     report.print(cli.json);

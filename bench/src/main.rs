@@ -1,6 +1,7 @@
-//! Load drivers for anything that speaks Kafka's protocol, and the floor to compare a broker with.
+//! Load drivers for anything that speaks Kafka's protocol or AMQP 0-9-1, and the floor to compare a broker with.
 //!
-//! What holds here: no client library and no codec of Firth is used, so that neither is measured or trusted; a driver runs on one
+//! What holds here: no client library is used, and for Kafka's protocol no codec of Firth, so that neither is measured or trusted; that
+//! for AMQP is Firth's, which is held against another, and drives RabbitMQ as well; a driver runs on one
 //! thread, since it shares the machine with the server; every reply is checked, so that a figure is never one of errors.
 //! What is absent: authentication and TLS. How to run it and what it found is in docs/benchmarks.md.
 #![allow(
@@ -8,6 +9,7 @@
     reason = "a benchmark measures real time, and waits for a process that it cannot subscribe to"
 )]
 
+mod amqp;
 mod batch;
 mod cli;
 mod compare;
