@@ -371,6 +371,34 @@ async fn what_is_remembered_is_found_without_looking() {
 }
 
 #[tokio::test]
+async fn an_alternate_exchange_counts_from_when_it_is_declared() {
+    let broker = broker().await;
+    let virtual_host = broker.topology().virtual_host("/").unwrap();
+    virtual_host.declare_queue(queue_named("q1"), None).unwrap();
+    let bound = NewBinding {
+        source: "amq.fanout".into(),
+        destination: Destination::Queue("q1".into()),
+        key: String::new(),
+        arguments: Vec::new(),
+        header_match: HeaderMatch::default(),
+    };
+    virtual_host.bind(bound).unwrap();
+    let declare = |name: &str, alternate: &str| {
+        let new = NewExchange {
+            name: name.to_owned(),
+            alternate_exchange: Some(alternate.to_owned()),
+            ..NewExchange::default()
+        };
+        virtual_host.declare_exchange(new).unwrap();
+    };
+    let mut cache = RouteCache::new(virtual_host.clone());
+    declare("first", "second");
+    assert!(cache.route("first", "k", &NoHeaders).unwrap().is_empty());
+    declare("second", "amq.fanout");
+    assert_eq!(cache.route("first", "k", &NoHeaders).unwrap().queues.len(), 1);
+}
+
+#[tokio::test]
 async fn routes_take_a_bounded_amount_of_memory() {
     let broker = broker().await;
     let virtual_host = broker.topology().virtual_host("/").unwrap();

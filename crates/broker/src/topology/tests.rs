@@ -536,6 +536,24 @@ async fn what_is_durable_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn no_queue_gets_the_id_of_one_that_was_deleted() {
+    let engine = engine();
+    let broker = open(&engine).await;
+    let host = first(&broker);
+    let mut last = None;
+    // More than are reserved at a time.
+    for _ in 0..5000 {
+        let declared = broker.declare_queue(&host, durable_queue("q")).await.unwrap();
+        last = Some(declared.item.id()).max(last);
+        broker.delete_queue(&host, "q", false, false).await.unwrap();
+    }
+    broker.shutdown().await;
+    let broker = open(&engine).await;
+    let again = broker.declare_queue(&first(&broker), durable_queue("q")).await;
+    assert!(Some(again.unwrap().item.id()) > last);
+}
+
+#[tokio::test]
 async fn the_first_virtual_host_can_be_deleted_for_good() {
     let engine = engine();
     let broker = open(&engine).await;
