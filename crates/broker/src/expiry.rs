@@ -108,7 +108,6 @@ impl Expiry {
 
     /// Takes out what has expired at the head, and notes when the next message does.
     async fn look_at_head(&mut self, queue: &Arc<Queue>) {
-        queue.head_is_looked_at();
         while let Some(taken) = queue.take_head(LOOK_MAX) {
             let now_ms = self.broker.clock().wall_ms();
             let ttl_ms = queue.definition().options.message_ttl_ms;
@@ -134,12 +133,15 @@ impl Expiry {
                 continue;
             };
             let (expired, rest) = split_at(head, first);
+            // What comes next is the head then, and nobody need look at it again.
+            queue.head_is_known(rest.priority, first, deadline.is_some());
+            queue.give_back([rest], false);
             if let Some(deadline) = deadline {
-                queue.head_expires();
                 self.note(deadline, Watched::Head, queue);
             }
-            queue.reject(expired, Reason::Expired);
-            queue.give_back(rest, false);
+            if let Some(expired) = expired {
+                queue.reject([expired], Reason::Expired);
+            }
             return;
         }
     }
@@ -175,11 +177,10 @@ async fn sleep(ms: Option<i64>) {
 }
 
 /// What lies before the offset, and what begins with it.
-fn split_at(taken: Taken, offset: i64) -> (Option<Taken>, Option<Taken>) {
+fn split_at(taken: Taken, offset: i64) -> (Option<Taken>, Taken) {
     let before = offset.abs_diff(taken.offsets.start);
-    if before == 0 {
-        return (None, Some(taken));
+    match taken.split(before) {
+        (expired, Some(rest)) if before > 0 => (Some(expired), rest),
+        (empty, rest) => (None, rest.unwrap_or(empty)),
     }
-    let (expired, rest) = taken.split(before);
-    (Some(expired), rest)
 }

@@ -54,6 +54,7 @@ mod retention;
 mod router;
 mod state_log;
 mod tasks;
+mod timer;
 mod topic;
 mod topic_config;
 mod topic_name;
@@ -75,8 +76,8 @@ pub use produce::Appended;
 pub use properties::PropertiesFormat;
 pub use publishing::{Publication, Published};
 pub use queue::{
-    ConnectionId, ConsumeError, Consumer, Counts, Credit, Delivered, Event, Mailbox, NewQueue, NotDeleted,
-    Overflow, Queue, QueueDefinition, QueueId, QueueKind, QueueOptions, Reader, Taken,
+    ConnectionId, ConsumeError, Consumer, Counts, Credit, Delivered, Event, Handed, Mailbox, NewQueue,
+    NotDeleted, Overflow, Queue, QueueDefinition, QueueId, QueueKind, QueueOptions, Reader, Taken,
 };
 pub use quotas::{
     EntityQuotas, InvalidQuota, QUOTA_ENTITIES_MAX, QUOTA_NAME_BYTES_MAX, QuotaEntity, QuotaKey, QuotaLimit,

@@ -7,6 +7,7 @@
 //!         | 'e' milliseconds after which it expires, u64
 //!         | 'y' its priority, u8
 //!         | 'd' what it died of before (dead_letter.rs)
+//!         | 't' it waits for its time (timer.rs): ms since 1970 i64, name of the virtual host
 //! ```
 //!
 //! What is empty or 0 is left out. The record's timestamp is the time of its arrival. Numbers are big endian.
@@ -19,6 +20,7 @@ const PROPERTIES: u8 = b'p';
 const EXPIRATION: u8 = b'e';
 const PRIORITY: u8 = b'y';
 const DEATHS: u8 = b'd';
+const DELAY: u8 = b't';
 
 /// What is published, and what is delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +34,17 @@ pub struct Message<'a> {
     pub priority: u8,
     /// As [`crate::dead_letter`] encodes them.
     pub deaths: &'a [u8],
+    /// It is published later. Nobody who delivers it sees that.
+    pub(crate) delay: Option<Delay<'a>>,
     pub body: &'a [u8],
+}
+
+/// When a message is published to its exchange, and where that is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Delay<'a> {
+    /// In milliseconds since 1970.
+    pub(crate) due_ms: i64,
+    pub(crate) virtual_host: &'a [u8],
 }
 
 impl<'a> Message<'a> {
@@ -40,7 +52,11 @@ impl<'a> Message<'a> {
     pub(crate) fn push(&self, builder: &mut Builder, now_ms: i64) {
         let expiration = self.expiration_ms.map(u64::to_be_bytes);
         let priority = [self.priority];
-        let mut headers: SmallVec<[RecordHeader<'_>; 5]> = SmallVec::new();
+        let delay: Option<SmallVec<[u8; 40]>> = self.delay.map(|delay| {
+            let due_ms = delay.due_ms.to_be_bytes();
+            due_ms.iter().chain(delay.virtual_host).copied().collect()
+        });
+        let mut headers: SmallVec<[RecordHeader<'_>; 6]> = SmallVec::new();
         let mut add = |key: &'static [u8], value: Option<&'a [u8]>| {
             headers.extend(value.filter(|value| !value.is_empty()).map(|value| RecordHeader {
                 key,
@@ -53,6 +69,7 @@ impl<'a> Message<'a> {
         let owned = [
             (&[EXPIRATION], expiration.as_ref().map(|value| &value[..])),
             (&[PRIORITY], (self.priority > 0).then_some(&priority[..])),
+            (&[DELAY], delay.as_deref()),
         ];
         for (key, value) in owned {
             headers.extend(value.map(|value| RecordHeader {
@@ -78,6 +95,7 @@ impl<'a> Message<'a> {
                 [EXPIRATION] => message.expiration_ms = value.try_into().ok().map(u64::from_be_bytes),
                 [PRIORITY] => message.priority = value.first().copied().unwrap_or(0),
                 [DEATHS] => message.deaths = value,
+                [DELAY] => message.delay = Delay::of(value),
                 _ => {}
             }
         }
@@ -95,6 +113,16 @@ impl<'a> Message<'a> {
             self.body,
         ];
         parts.iter().fold(AROUND, |sum, part| sum + part.len())
+    }
+}
+
+impl<'a> Delay<'a> {
+    fn of(value: &'a [u8]) -> Option<Delay<'a>> {
+        let (due_ms, virtual_host) = value.split_first_chunk()?;
+        Some(Delay {
+            due_ms: i64::from_be_bytes(*due_ms),
+            virtual_host,
+        })
     }
 }
 
@@ -119,6 +147,10 @@ mod tests {
             expiration_ms: Some(5),
             priority: 9,
             deaths: b"deaths",
+            delay: Some(Delay {
+                due_ms: 9,
+                virtual_host: b"/",
+            }),
             body: b"body",
         };
         for message in [full, Message::default()] {

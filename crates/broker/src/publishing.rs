@@ -142,6 +142,14 @@ impl Publication {
         }
     }
 
+    pub(crate) fn queues(&self) -> &Arc<Queues> {
+        &self.queues
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
     pub fn is_empty(&self) -> bool {
         self.lanes.is_empty()
     }
@@ -249,11 +257,10 @@ impl Publication {
     pub(crate) fn store_with_settled(
         &mut self,
         queue: &Arc<Queue>,
-        priority: u8,
-        settled: Range<i64>,
+        settled: &[(u8, Range<i64>)],
     ) -> Result<Commit, AppendError> {
         let queues = self.queues.clone();
-        queues.settle_with(queue, priority, settled, |records| self.store_with(records))
+        queues.settle_with(queue, settled, |records| self.store_with(records))
     }
 
     fn store_with(&mut self, records: &[StateRecord]) -> Result<Commit, AppendError> {

@@ -32,7 +32,7 @@ pub use machine::{ConsumeError, Counts};
 pub use mailbox::{Credit, Event, Mailbox};
 pub use options::{Overflow, QueueKind, QueueOptions};
 pub(crate) use reading::deadline_ms;
-pub use reading::{Delivered, Reader};
+pub use reading::{Delivered, Handed, Reader};
 
 use crate::StateRecord;
 use crate::dead_letter::{Death, Reason};
@@ -163,22 +163,19 @@ impl Queue {
         self.queues.ask(Look::Head(self.clone()));
     }
 
-    /// What was known of the head's age is looked for again.
-    pub(crate) fn head_is_looked_at(&self) {
-        lock(&self.state).expiry.is_scheduled = false;
-    }
-
-    pub(crate) fn head_expires(&self) {
-        lock(&self.state).expiry.is_scheduled = true;
+    /// This message is the head, and whether it expires is known.
+    pub(crate) fn head_is_known(&self, priority: u8, offset: i64, is_scheduled: bool) {
+        let mut state = lock(&self.state);
+        state.expiry.looked_at = Some((priority, offset));
+        state.expiry.is_scheduled = is_scheduled;
     }
 
     /// Takes the first messages to see whether they have expired.
     pub(crate) fn take_head(self: &Arc<Queue>, max: u64) -> Option<Taken> {
         let mut state = lock(&self.state);
+        state.expiry.is_scheduled = false;
         self.look(&mut state.machine);
-        let taken = state.machine.take(max)?;
-        state.expiry.looked_at = Some((taken.priority, taken.offsets.start));
-        Some(taken)
+        state.machine.take(max)
     }
 
     pub fn definition(&self) -> &QueueDefinition {
@@ -463,15 +460,23 @@ impl Queue {
     }
 
     /// What is to be stored for these to have left the queue.
-    pub(crate) fn preview(&self, priority: u8, settled: Range<i64>, records: &mut Vec<StateRecord>) {
+    pub(crate) fn preview(&self, settled: &[(u8, Range<i64>)], records: &mut Vec<StateRecord>) {
         if !self.definition.is_stored() {
             return;
         }
-        if let Some(lane) = lock(&self.state).machine.lane_mut(priority) {
-            lane.preview(settled, |change| {
+        for lane in lock(&self.state).machine.lanes_mut() {
+            let priority = lane.priority();
+            let of_lane = settled.iter().filter(|(other, _)| *other == priority);
+            lane.preview(of_lane.map(|(_, offsets)| offsets.clone()), |change| {
                 records.push(record::of_lane(self.id(), priority, change));
             });
         }
+    }
+
+    /// Deletes the queue if it is empty. Nobody can publish to it then.
+    pub(crate) fn close_empty(&self) -> bool {
+        let counts = self.counts();
+        counts.ready == 0 && counts.unacknowledged == 0 && self.delete(false, true).is_ok()
     }
 
     /// Somebody waits for messages, or for them to be too many or too old.

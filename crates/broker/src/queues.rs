@@ -21,6 +21,7 @@ use crate::fan_out::FanOuts;
 use crate::queue::lane::Lane;
 use crate::queue::record::{self, Key};
 use crate::queue::{Queue, QueueId};
+use crate::timer::{BucketId, Buckets, Timer};
 use crate::{Broker, Environment, Error, StateError, StateLog, StateRecord, delivery, reclaim};
 
 /// What was acknowledged is stored after this time at the latest, if nobody waits for it.
@@ -39,6 +40,7 @@ pub(crate) struct Queues {
     pub(crate) environment: Environment,
     state: StateLog,
     pub(crate) fan_outs: FanOuts,
+    pub(crate) buckets: Buckets,
     /// Raised with the id of a queue whose logs have something new.
     pub(crate) signal: Arc<Signal>,
     by_id: Mutex<HashMap<QueueId, Weak<Queue>>>,
@@ -77,6 +79,7 @@ impl Work {
         tasks.spawn("reclaim", reclaim::run(queues.clone(), tasks.stop()));
         let burying = Burying::new(broker.clone());
         tasks.spawn("dead letters", burying.run(self.deaths, tasks.stop()));
+        tasks.spawn("timer", Timer::new(broker.clone()).run(tasks.stop()));
         let expiry = Expiry::new(broker.clone());
         tasks.spawn("expiry", expiry.run(self.looks, tasks.stop()));
     }
@@ -104,6 +107,7 @@ impl Queues {
             environment,
             state,
             fan_outs,
+            buckets: Buckets::default(),
             signal: Signal::new(),
             by_id: Mutex::default(),
             changed: Mutex::default(),
@@ -122,8 +126,16 @@ impl Queues {
         lock(&self.replayed).remove(&queue).unwrap_or_default()
     }
 
-    /// Deletes what is left of queues that nobody declared: their deletion was interrupted.
-    pub(crate) fn delete_orphans(&self) -> Result<(), AppendError> {
+    /// Finds again what waits for its time, and deletes what is left of queues that nobody declared: their deletion was
+    /// interrupted.
+    pub(crate) fn delete_orphans(self: &Arc<Queues>) -> Result<(), AppendError> {
+        let buckets: Vec<_> = lock(&self.replayed)
+            .keys()
+            .filter_map(|id| BucketId::of_queue(*id))
+            .collect();
+        for bucket in buckets {
+            self.buckets.get_or_create(self, bucket);
+        }
         let orphans = std::mem::take(&mut *lock(&self.replayed));
         for (queue, lanes) in orphans {
             self.delete_lanes(queue, &lanes, true)?;
@@ -260,15 +272,14 @@ impl Queues {
     pub(crate) fn settle_with<T, E>(
         &self,
         queue: &Arc<Queue>,
-        priority: u8,
-        settled: Range<i64>,
+        settled: &[(u8, Range<i64>)],
         act: impl FnOnce(&[StateRecord]) -> Result<T, E>,
     ) -> Result<T, E> {
         let _storing = lock(&self.storing);
         let mut records = Vec::new();
-        queue.preview(priority, settled.clone(), &mut records);
+        queue.preview(settled, &mut records);
         let acted = act(&records)?;
-        queue.acknowledge([(priority, settled)]);
+        queue.acknowledge(settled.iter().cloned());
         Ok(acted)
     }
 

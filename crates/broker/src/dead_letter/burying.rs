@@ -11,7 +11,7 @@ use firth_log::AppendError;
 use tokio::sync::{mpsc, watch};
 
 use super::{Death, DeathRecord, add, deaths, encode, is_cycle};
-use crate::queue::{Delivered, Queue, Reader, Taken};
+use crate::queue::{Delivered, Handed, Queue, Reader, Taken};
 use crate::router::RouteCache;
 use crate::{Broker, Message, Publication};
 
@@ -57,12 +57,12 @@ impl Burying {
     async fn bury(&mut self, queue: &Arc<Queue>, taken: Taken, reason: super::Reason) -> Option<Taken> {
         let mut publication = self.broker.publication();
         let dead = taken.clone();
-        let mut refused_at = None;
         let read = Reader::of_dead(queue.clone())
             .read(taken, |delivered| {
-                let published = self.publish(&mut publication, queue, &delivered, reason);
-                refused_at = published.is_err().then_some(delivered.offset);
-                published.is_ok() && !publication.is_full()
+                match self.publish(&mut publication, queue, &delivered, reason) {
+                    Ok(()) => Handed::from(!publication.is_full()),
+                    Err(_) => Handed::Refused,
+                }
             })
             .await;
         let left = match read {
@@ -73,7 +73,6 @@ impl Burying {
             }
         };
         let end = left.as_ref().map_or(dead.offsets.end, |left| left.offsets.start);
-        let end = refused_at.unwrap_or(end);
         let count = end.abs_diff(dead.offsets.start);
         let (buried, left) = dead.split(count);
         if count == 0 {
@@ -81,7 +80,7 @@ impl Burying {
             return left;
         }
         loop {
-            match publication.store_with_settled(queue, buried.priority, buried.offsets.clone()) {
+            match publication.store_with_settled(queue, &[(buried.priority, buried.offsets.clone())]) {
                 Ok(_) => break,
                 Err(AppendError::Full) => tokio::time::sleep(RETRY_AFTER).await,
                 Err(error) => {

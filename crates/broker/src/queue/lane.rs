@@ -456,25 +456,26 @@ impl Lane {
     }
 
     /// The pages as they will be when this is settled too: to be stored with something else that is to happen then.
-    pub(crate) fn preview(&mut self, settled: Range<i64>, mut put: impl FnMut(Change<'_>)) {
-        for number in settled.start / PAGE..=(settled.end - 1) / PAGE {
+    pub(crate) fn preview(
+        &mut self,
+        settled: impl IntoIterator<Item = Range<i64>>,
+        mut put: impl FnMut(Change<'_>),
+    ) {
+        let mut all = OffsetSet::default();
+        settled.into_iter().for_each(|range| _ = all.insert(range));
+        for number in all.page_numbers().collect::<Vec<_>>() {
             let in_page = number * PAGE..(number + 1) * PAGE;
-            let mut page = OffsetSet::default();
             let known = self.settled.page(number).map(|page| page.ranges(number));
             known
                 .into_iter()
                 .flatten()
-                .for_each(|range| _ = page.insert(range));
-            page.insert(settled.start.max(in_page.start)..settled.end.min(in_page.end));
+                .for_each(|range| _ = all.insert(range));
             self.stored.pages.insert(number);
+            let returns = self.returns.range(in_page);
             put(Change::Page {
                 number,
-                settled: page.page(number),
-                returns: self
-                    .returns
-                    .range(in_page)
-                    .map(|(at, count)| (*at, *count))
-                    .collect(),
+                settled: all.page(number),
+                returns: returns.map(|(at, count)| (*at, *count)).collect(),
             });
         }
     }
@@ -534,6 +535,16 @@ fn pages_of(offsets: Range<i64>) -> OffsetSet {
 }
 
 impl Taken {
+    /// A message of the lowest priority that somebody acquired.
+    pub(crate) fn one(offset: i64) -> Taken {
+        Taken {
+            priority: 0,
+            offsets: offset..offset + 1,
+            redelivered: false,
+            returns: 0,
+        }
+    }
+
     #[expect(clippy::len_without_is_empty, reason = "nobody takes nothing")]
     pub fn len(&self) -> u64 {
         self.offsets.end.abs_diff(self.offsets.start)

@@ -159,6 +159,11 @@ impl OffsetSet {
         removed
     }
 
+    /// Numbers of the pages of which something is in the set, ascending.
+    pub(crate) fn page_numbers(&self) -> impl Iterator<Item = i64> + '_ {
+        self.pages.keys().copied()
+    }
+
     /// A page by its number; none if nothing of it is in the set.
     pub(crate) fn page(&self, number: i64) -> Option<&Page> {
         self.pages.get(&number)

@@ -37,6 +37,23 @@ impl Delivered<'_> {
     }
 }
 
+/// What became of a message that was handed out. `true` is [`Handed::More`], `false` is [`Handed::Enough`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handed {
+    /// It was taken, and the next one is wanted.
+    More,
+    /// It was taken, and no other one is wanted now.
+    Enough,
+    /// It was not taken: it is among what is left.
+    Refused,
+}
+
+impl From<bool> for Handed {
+    fn from(goes_on: bool) -> Handed {
+        if goes_on { Handed::More } else { Handed::Enough }
+    }
+}
+
 /// Reads messages of one queue, best in ascending order. It holds on to what it read last: do not keep it for long.
 #[derive(Debug)]
 pub struct Reader {
@@ -70,10 +87,10 @@ impl Reader {
     ///
     /// # Errors
     /// What cannot be read; nothing of that was handed out, and it stays acquired.
-    pub async fn read(
+    pub async fn read<H: Into<Handed>>(
         &mut self,
         taken: Taken,
-        mut each: impl FnMut(Delivered<'_>) -> bool,
+        mut each: impl FnMut(Delivered<'_>) -> H,
     ) -> Result<Option<Taken>, (ReadError, Taken)> {
         let Some(log) = self.queue.lane_of(taken.priority) else {
             return Ok(None);
@@ -122,7 +139,11 @@ impl Reader {
     }
 
     /// Hands out what lies in the batch that was found. Returns how many messages that were.
-    fn hand_out(&mut self, taken: &Taken, each: &mut impl FnMut(Delivered<'_>) -> bool) -> (u64, bool) {
+    fn hand_out<H: Into<Handed>>(
+        &mut self,
+        taken: &Taken,
+        each: &mut impl FnMut(Delivered<'_>) -> H,
+    ) -> (u64, bool) {
         let offset = taken.offsets.start;
         let reference = self.lane.open.as_ref().and_then(Open::reference);
         let end = self.lane.open.as_ref().map_or(offset, |open| open.next_offset);
@@ -153,23 +174,29 @@ impl Reader {
                 open.position = position;
                 break;
             }
-            count += 1;
-            open.position = records.position();
-            open.passed = record.offset.saturating_add(1);
             let message = Message::of(&record);
             if !self.of_dead && is_expired(&message, ttl_ms, record.timestamp, now_ms) {
                 expired.push(offset);
-                continue;
+            } else {
+                let handed = each(Delivered {
+                    priority: taken.priority,
+                    offset,
+                    redelivered: taken.redelivered,
+                    returns: taken.returns,
+                    published_ms: record.timestamp,
+                    message,
+                    records: &open.records,
+                });
+                let handed = handed.into();
+                goes_on = handed == Handed::More;
+                if handed == Handed::Refused {
+                    open.position = position;
+                    break;
+                }
             }
-            goes_on = each(Delivered {
-                priority: taken.priority,
-                offset,
-                redelivered: taken.redelivered,
-                returns: taken.returns,
-                published_ms: record.timestamp,
-                message,
-                records: &open.records,
-            });
+            count += 1;
+            open.position = records.position();
+            open.passed = record.offset.saturating_add(1);
         }
         self.queue.expire(taken, expired);
         (count, goes_on)

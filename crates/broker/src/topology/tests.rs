@@ -18,13 +18,16 @@ pub(crate) fn engine() -> Engine {
     Engine::memory(environment, Options::default())
 }
 
-pub(crate) async fn open(engine: &Engine) -> Broker {
+pub(crate) fn environment() -> Environment {
     let count = AtomicU64::new(1);
-    let environment = Environment {
+    Environment {
         clock: Clock::new(|| NOW_MS, || Duration::ZERO),
         random: Arc::new(move || u128::from(count.fetch_add(1, Ordering::Relaxed)).to_be_bytes()),
-    };
-    Broker::open(engine.clone(), Config::default(), environment)
+    }
+}
+
+pub(crate) async fn open(engine: &Engine) -> Broker {
+    Broker::open(engine.clone(), Config::default(), environment())
         .await
         .unwrap()
 }
