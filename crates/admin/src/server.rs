@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Extension, RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use firth_broker::Broker;
@@ -17,11 +17,12 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::Health;
+use crate::api::{self, Peer};
 use crate::metrics::{self, Selection};
 
 /// Connections at a time; the next one waits in the listener's backlog.
 const CONNECTIONS_MAX: usize = 64;
-/// Bytes of a request's head. No request that is served has a body.
+/// Bytes of a request's head. What a body may have says who reads it.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Time until the head of the next request is there, which is also how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -38,7 +39,7 @@ const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 const METRICS_PIECE_BYTES: usize = 64 * 1024;
 
 mod download;
-mod pieces;
+pub(crate) mod pieces;
 
 pub use download::BackupSlot;
 
@@ -69,6 +70,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, stopping: watch::Receive
         .route("/healthz", get(healthz))
         .route("/metrics", get(render_metrics))
         .route("/backup", get(download::backup))
+        .merge(api::router())
         .fallback(not_found)
         .with_state(admin);
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -85,8 +87,9 @@ pub async fn serve(listener: TcpListener, admin: Admin, stopping: watch::Receive
             () = &mut stopped => break,
             Some(_) = connections.join_next() => {}
             (slot, accepted) = accepted => match accepted {
-                Ok((stream, _)) => {
-                    let connection = connection(stream, router.clone(), stopping.clone());
+                Ok((stream, peer)) => {
+                    let router = router.clone().layer(Extension(Peer(peer.ip())));
+                    let connection = connection(stream, router, stopping.clone());
                     connections.spawn(async move {
                         let _slot = slot;
                         connection.await;
@@ -178,13 +181,16 @@ async fn render_metrics(
         .into_response()
 }
 
-async fn not_found() -> Response {
+async fn not_found(uri: Uri) -> Response {
+    if uri.path().starts_with("/api/") {
+        return api::not_found();
+    }
     (
         StatusCode::NOT_FOUND,
-        "there are /healthz, /metrics and /backup\n",
+        "there are /healthz, /metrics, /backup and /api\n",
     )
         .into_response()
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -171,6 +171,11 @@ impl Users {
         Authorizer::new(self.store.clone())
     }
 
+    /// Of the newest change: an answer that says what there is waits for it.
+    pub fn commit(&self) -> Commit {
+        self.store.newest()
+    }
+
     pub fn user(&self, name: &str) -> Option<User> {
         self.store.read().account(name).map(|account| account.user())
     }

@@ -35,6 +35,8 @@ const PACKAGES: &[(&str, &[&str])] = &[
             "firth-kafka",
             "firth-amqp",
             "firth-mqtt",
+            // Arguments of what is declared are stored in its encoding, and shown as JSON.
+            "firth-amqp-codec",
             "firth-broker",
             "firth-log",
             "firth-batch",

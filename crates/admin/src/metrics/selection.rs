@@ -1,6 +1,6 @@
 //! What of topics and groups a scrape asks for: the query of its URL, as Prometheus' `params` gives it.
 
-use std::borrow::Cow;
+use crate::query::decoded;
 
 /// Patterns of one kind in a URL at most.
 const PATTERNS_MAX: usize = 64;
@@ -76,28 +76,6 @@ fn matches(pattern: &str, name: &str) -> bool {
         }
     }
     name.ends_with(end)
-}
-
-/// A value without its percent signs and pluses; None if it is no UTF-8 then.
-fn decoded(value: &str) -> Option<Cow<'_, str>> {
-    if !value.contains(['%', '+']) {
-        return Some(Cow::Borrowed(value));
-    }
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
-        let hex = |digits: &[u8]| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok();
-        match (first, behind.get(..2).and_then(hex)) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            (b'+', _) => bytes.push(b' '),
-            (other, _) => bytes.push(*other),
-        }
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

@@ -21,13 +21,13 @@ use tokio::time::timeout;
 /// How many pieces wait for the client.
 const PIECES_WAITING: usize = 2;
 /// How long the client may take for a piece.
-pub(super) const STALL_MAX: Duration = Duration::from_secs(30);
+pub(crate) const STALL_MAX: Duration = Duration::from_secs(30);
 
 type Piece = Result<Bytes, io::Error>;
 
 /// What a request does to the connection that it came on.
 #[derive(Clone, Default)]
-pub(super) struct Connection(Arc<Shared>);
+pub(crate) struct Connection(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -48,7 +48,7 @@ impl Connection {
 }
 
 /// The body of an answer that `write` writes. If it fails, the client sees that by how its connection ends.
-pub(super) fn body(
+pub(crate) fn body(
     connection: Connection,
     piece_bytes: usize,
     stall_max: Duration,
@@ -81,7 +81,7 @@ pub(super) fn body(
 }
 
 /// Hands over what is written, and waits while the client does not take it.
-pub(super) struct Pieces {
+pub(crate) struct Pieces {
     runtime: Handle,
     pieces: mpsc::Sender<Piece>,
     stall_max: Duration,

@@ -6,14 +6,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
-pub(super) struct Running {
+pub(crate) struct Running {
+    pub(crate) broker: Broker,
     pub(super) address: SocketAddr,
     pub(super) health: Health,
     stop: watch::Sender<bool>,
     serving: tokio::task::JoinHandle<()>,
 }
 
-async fn start() -> Running {
+pub(crate) async fn start() -> Running {
     start_with(
         Engine::memory(environment(), Options::default()),
         BackupSlot::default(),
@@ -21,7 +22,7 @@ async fn start() -> Running {
     .await
 }
 
-pub(super) fn environment() -> firth_log::Environment {
+pub(crate) fn environment() -> firth_log::Environment {
     firth_log::Environment {
         wall_ms: Arc::new(|| 0),
         random: Arc::new(|| [1; 16]),
@@ -43,7 +44,7 @@ pub(super) async fn start_with(engine: Engine, backups: BackupSlot) -> Running {
     let (stop, stopping) = watch::channel(false);
     let health = Health::default();
     let admin = Admin {
-        broker,
+        broker: broker.clone(),
         engine,
         health: health.clone(),
         backups,
@@ -52,6 +53,7 @@ pub(super) async fn start_with(engine: Engine, backups: BackupSlot) -> Running {
     };
     let serving = tokio::spawn(serve(listener, admin, stopping));
     Running {
+        broker,
         address,
         health,
         stop,
@@ -60,7 +62,7 @@ pub(super) async fn start_with(engine: Engine, backups: BackupSlot) -> Running {
 }
 
 impl Running {
-    async fn request(&self, request: &str) -> String {
+    pub(crate) async fn request(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut response = Vec::new();
@@ -69,7 +71,7 @@ impl Running {
         String::from_utf8(response).unwrap()
     }
 
-    pub(super) async fn get(&self, path: &str) -> String {
+    pub(crate) async fn get(&self, path: &str) -> String {
         self.request(&format!(
             "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         ))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::HeaderMatch;
+use super::{DEFAULT_EXCHANGE, HeaderMatch};
 use crate::TopicId;
 
 /// Where a binding leads to, as a request names it.
@@ -46,6 +46,16 @@ pub(crate) struct BindingDetails {
 }
 
 impl Binding {
+    /// What binds a queue to the default exchange by its name. Nothing of it is kept anywhere.
+    pub fn by_name(queue: &Arc<str>) -> Binding {
+        Binding {
+            source: DEFAULT_EXCHANGE.into(),
+            destination: Destination::Queue(queue.clone()),
+            key: (**queue).into(),
+            details: None,
+        }
+    }
+
     /// As they were given, in the encoding of the protocol.
     pub fn arguments(&self) -> &[u8] {
         self.details.as_ref().map_or(&[], |details| &details.arguments)
