@@ -114,6 +114,11 @@ impl Load {
     }
 }
 
+/// Whether a server lets a guest in.
+pub(crate) fn answers(server: SocketAddr) -> Result<()> {
+    Link::open(server, &Login::guest())?.close()
+}
+
 /// Publishes and, with consumers, consumes at the same time.
 pub(crate) fn run(load: &Load) -> Result<Report> {
     ensure!(load.publishers > 0, "nobody publishes");

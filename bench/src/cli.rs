@@ -57,7 +57,7 @@ enum Command {
     Groups(Groups),
     /// Run the scenarios on the ideal server and on a broker in turn, and print the table of figures.
     Compare(Compare),
-    /// Run the workloads on Firth and on Apache Kafka in turn, and print the table of figures.
+    /// Run the workloads on Firth and on Apache Kafka, or on RabbitMQ, in turn, and print the table of figures.
     Versus(versus::Versus),
     /// Publish to a server of AMQP 0-9-1 and consume from it.
     Amqp(amqp::Amqp),

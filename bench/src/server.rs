@@ -1,6 +1,7 @@
 //! A server that a comparison starts, and ends by its process id.
 
 pub(crate) mod kafka;
+pub(crate) mod rabbitmq;
 
 use std::{
     fs::File,
@@ -16,7 +17,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{connection::Connection, process::Usage, recycled::Durability};
+use crate::{amqp, connection::Connection, process::Usage, recycled::Durability};
 
 /// The ideal server writes its whole file before it listens.
 const START_MAX: Duration = Duration::from_secs(120);
@@ -30,6 +31,9 @@ const STOP_POLL: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
+    /// The process that serves, where `child` only waits for it.
+    main: Option<u32>,
+    epmd_port: Option<u16>,
     pub(crate) address: SocketAddr,
     /// From the start of the process to its first answer.
     pub(crate) ready_after: Duration,
@@ -74,8 +78,28 @@ impl Server {
         command.stdout(Stdio::piped()).stderr(File::create(&log)?);
         Self::launch(command, &log, |child| {
             let stdout = child.stdout.take().context("the child has no standard output")?;
-            let address = read_banner(stdout)?;
+            let address = read_banner(stdout, "kafka")?;
             Connection::open(address)?.api_versions()?;
+            Ok(address)
+        })
+    }
+
+    /// The broker for clients of AMQP.
+    pub(crate) fn queues(binary: &Path, data: &Path, durability: Durability) -> Result<Self> {
+        let log = data.with_extension("log");
+        let mut command = Command::new(binary);
+        command
+            .arg("serve")
+            .arg("--data")
+            .arg(data)
+            .args(["--kafka", "127.0.0.1:0", "--amqp", "127.0.0.1:0", "--http", "off"])
+            .env("FIRTH_DURABILITY", durability.name())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log)?);
+        Self::launch(command, &log, |child| {
+            let stdout = child.stdout.take().context("the child has no standard output")?;
+            let address = read_banner(stdout, "amqp")?;
+            amqp::answers(address)?;
             Ok(address)
         })
     }
@@ -94,6 +118,8 @@ impl Server {
         match ready(&mut child) {
             Ok(address) => Ok(Self {
                 child,
+                main: None,
+                epmd_port: None,
                 address,
                 ready_after: began.elapsed(),
             }),
@@ -107,7 +133,7 @@ impl Server {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.main.unwrap_or_else(|| self.child.id())
     }
 
     /// Waits until the server writes next to nothing to its disk for [`IDLE_FOR`]: what is done in the background is done.
@@ -143,9 +169,18 @@ impl Server {
 
     /// kill -9.
     pub(crate) fn kill(mut self) -> Result<()> {
+        self.kill_main();
         self.child.kill()?;
         self.child.wait()?;
+        self.end_epmd();
         Ok(())
+    }
+
+    fn kill_main(&mut self) {
+        if let Some(pid) = self.main.take().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+            // It may have ended already.
+            let _ended = kill_process(pid, Signal::KILL);
+        }
     }
 
     fn process(&self) -> Pid {
@@ -156,17 +191,19 @@ impl Server {
 impl Drop for Server {
     /// A comparison that fails leaves no server behind; one that has ended already is not there to be killed.
     fn drop(&mut self) {
+        self.kill_main();
         let _ended = self.child.kill();
         let _status = self.child.wait();
+        self.end_epmd();
     }
 }
 
-/// The first address on a line that names Kafka. What else the server says is read and dropped, so that it never blocks on it.
-fn read_banner(stdout: ChildStdout) -> Result<SocketAddr> {
+/// The first address on a line that names the protocol. What else the server says is read and dropped, so that it never blocks on it.
+fn read_banner(stdout: ChildStdout, protocol: &'static str) -> Result<SocketAddr> {
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new().name("banner".to_owned()).spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if let Some(address) = kafka_address(&line) {
+            if let Some(address) = address_of(protocol, &line) {
                 // Only the first one has a receiver.
                 let _unread = sender.send(address);
             }
@@ -174,11 +211,11 @@ fn read_banner(stdout: ChildStdout) -> Result<SocketAddr> {
     })?;
     receiver
         .recv_timeout(START_MAX)
-        .context("the server printed no address for Kafka")
+        .with_context(|| format!("the server printed no address for {protocol}"))
 }
 
-fn kafka_address(line: &str) -> Option<SocketAddr> {
-    if !line.to_ascii_lowercase().contains("kafka") {
+fn address_of(protocol: &str, line: &str) -> Option<SocketAddr> {
+    if !line.to_ascii_lowercase().contains(protocol) {
         return None;
     }
     let mut words = line.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '/' | '(' | ')'));
@@ -197,8 +234,8 @@ mod tests {
             "  Kafka on 127.0.0.1:9092, [::1]:9092",
             "kafka://127.0.0.1:9092/",
         ] {
-            assert_eq!(kafka_address(line), expected, "{line}");
+            assert_eq!(address_of("kafka", line), expected, "{line}");
         }
-        assert_eq!(kafka_address("http 127.0.0.1:15672"), None);
+        assert_eq!(address_of("kafka", "http 127.0.0.1:15672"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! `bench versus`: Firth and Apache Kafka by turns under the same drivers, several rounds in one run, each measurement with a new
+//! `bench versus`: Firth and Apache Kafka, or Firth and RabbitMQ, by turns under the same drivers, several rounds in one run, each measurement with a new
 //! server in a new directory on the same disk. It prints the table of docs/benchmarks.md.
 
 mod contender;
@@ -9,18 +9,18 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
 
-pub(crate) use self::contender::Contender;
+pub(crate) use self::contender::{Contender, Opponent};
 use self::{
     figure::{Figure, markdown},
     workload::{Sample, Workload},
 };
-use crate::{report::Report, server::kafka::Kafka};
+use crate::report::Report;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Versus {
     /// Firth's binary.
     pub(crate) firth: PathBuf,
-    pub(crate) kafka: Kafka,
+    pub(crate) opponent: Opponent,
     /// In the order of the table's columns.
     pub(crate) contenders: Vec<Contender>,
     /// Where data goes; it must be on the disk that is meant.
@@ -41,11 +41,11 @@ pub(crate) struct Versus {
 pub(crate) fn run(versus: &Versus, json: bool) -> Result<()> {
     let mut table = Vec::new();
     let mut failures = Vec::new();
-    for workload in workload::chosen(&versus.only)? {
+    for workload in workload::chosen(&versus.opponent, &versus.only)? {
         eprintln!("{}: {}", workload.name, workload.about);
         let figures = rounds(versus, &workload, &mut failures)?;
         for figure in &figures {
-            eprintln!("  {}", figure.row(&versus.contenders));
+            eprintln!("  {}", figure.row(&versus.contenders, versus.opponent.base()));
         }
         table.extend(figures);
     }
@@ -56,7 +56,7 @@ pub(crate) fn run(versus: &Versus, json: bool) -> Result<()> {
         }
         report.print(true);
     } else {
-        print!("{}", markdown(&table, &versus.contenders));
+        print!("{}", markdown(&table, &versus.contenders, versus.opponent.base()));
     }
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn every_contender_begins_once() {
-        let contenders = Contender::ALL;
+        let contenders = Contender::BESIDE_KAFKA;
         let first: Vec<_> = (0..4).map(|round| turns(&contenders, round)[0]).collect();
         assert_eq!(first, contenders);
         assert_eq!(turns(&contenders, 4), contenders);

@@ -1,4 +1,4 @@
-//! `cargo xtask bench --vs kafka`: what the comparison needs before it runs, built and fetched.
+//! `cargo xtask bench --vs kafka|rabbitmq`: what the comparison needs before it runs, built and fetched.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,22 @@ const MAVEN_COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1
 /// Builds the drivers and the broker for release, fetches Apache Kafka, and measures them by turns.
 pub(crate) fn versus_kafka(arguments: &[String]) -> Result<()> {
     let jars = fetch_kafka()?;
+    eprintln!("Apache Kafka {KAFKA}");
+    versus("--kafka-jars", &jars, arguments)
+}
+
+/// Builds the drivers and the broker for release, and measures Firth and the RabbitMQ that Debian's package has installed.
+pub(crate) fn versus_rabbitmq(arguments: &[String]) -> Result<()> {
+    let installed = Path::new("/usr/lib/rabbitmq/lib");
+    let versions =
+        fs::read_dir(installed).context("RabbitMQ is not installed (apt-get install rabbitmq-server)")?;
+    let version = versions.flatten().map(|entry| entry.path()).max();
+    let sbin = version.context("RabbitMQ's package is empty")?.join("sbin");
+    eprintln!("{}", sbin.display());
+    versus("--rabbitmq", &sbin, arguments)
+}
+
+fn versus(flag: &str, opponent: &Path, arguments: &[String]) -> Result<()> {
     let packages = ["--package", "bench", "--package", "firth"];
     run(Command::new("cargo")
         .args(["build", "--release", "--locked"])
@@ -24,13 +40,12 @@ pub(crate) fn versus_kafka(arguments: &[String]) -> Result<()> {
         // The binaries are taken from target/.
         .env_remove("CARGO_TARGET_DIR"))?;
     let release = root().join("target/release");
-    eprintln!("Apache Kafka {KAFKA}");
     run(Command::new(release.join("bench"))
         .arg("versus")
         .arg("--firth")
         .arg(release.join("firth"))
-        .arg("--kafka-jars")
-        .arg(jars)
+        .arg(flag)
+        .arg(opponent)
         .args(arguments))
 }
 

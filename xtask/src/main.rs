@@ -21,7 +21,8 @@ cargo xtask suites [SUITE ...] the test suites of Kafka's clients against a Firt
 cargo xtask sim [ARGUMENTS]    the simulation of the engine with many seeds, compiled for release
 cargo xtask bench [ARGUMENTS]  the load drivers of bench/, compiled for release
 cargo xtask apis [--kafka]     writes docs/kafka-apis.md; with --kafka it first asks Apache Kafka
-cargo xtask bench --vs kafka [ARGUMENTS]  Firth and Apache Kafka by turns; the arguments are those of `bench versus`";
+cargo xtask bench --vs kafka [ARGUMENTS]  Firth and Apache Kafka by turns; the arguments are those of `bench versus`
+cargo xtask bench --vs rabbitmq [ARGUMENTS]  Firth and RabbitMQ by turns, likewise";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +34,9 @@ fn main() -> ExitCode {
         Some((task, rest)) if task == "sim" => run("firth-sim", rest),
         Some((task, rest)) if task == "bench" => match rest {
             [vs, other, arguments @ ..] if vs == "--vs" && other == "kafka" => bench::versus_kafka(arguments),
+            [vs, other, arguments @ ..] if vs == "--vs" && other == "rabbitmq" => {
+                bench::versus_rabbitmq(arguments)
+            }
             _ => run("bench", rest),
         },
         _ => {

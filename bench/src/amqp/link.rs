@@ -29,6 +29,18 @@ pub(crate) struct Login {
     pub(crate) vhost: String,
 }
 
+impl Login {
+    /// Who is there from the start.
+    pub(crate) fn guest() -> Self {
+        let guest = || "guest".to_owned();
+        Self {
+            user: guest(),
+            password: guest(),
+            vhost: "/".to_owned(),
+        }
+    }
+}
+
 pub(super) struct Link {
     pub(super) stream: TcpStream,
     pub(super) frame_max: u32,

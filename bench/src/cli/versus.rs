@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::timestamp_ms;
 use crate::{
-    server::kafka::Kafka,
-    versus::{self, Contender},
+    server::{kafka::Kafka, rabbitmq::RabbitMq},
+    versus::{self, Contender, Opponent},
 };
 
 #[derive(Debug, Args)]
@@ -16,8 +16,11 @@ pub(super) struct Versus {
     #[arg(long)]
     firth: PathBuf,
     /// The directory of Apache Kafka's jars.
+    #[arg(long, required_unless_present = "rabbitmq", conflicts_with = "rabbitmq")]
+    kafka_jars: Option<PathBuf>,
+    /// The directory of RabbitMQ's scripts, `sbin`, to measure with RabbitMQ.
     #[arg(long)]
-    kafka_jars: PathBuf,
+    rabbitmq: Option<PathBuf>,
     #[arg(long, default_value = "java")]
     java: PathBuf,
     /// The heap of Apache Kafka, by default that of its own start script.
@@ -50,16 +53,12 @@ pub(super) struct Versus {
 
 impl Versus {
     pub(super) fn versus(self) -> versus::Versus {
+        let opponent = self.opponent();
         let asked = |contender: &Contender| self.contender.is_empty() || self.contender.contains(contender);
         versus::Versus {
-            contenders: Contender::ALL.into_iter().filter(asked).collect(),
+            contenders: opponent.contenders().iter().copied().filter(asked).collect(),
+            opponent,
             firth: self.firth,
-            kafka: Kafka {
-                java: self.java,
-                jars: self.kafka_jars,
-                heap: self.kafka_heap,
-                flush_messages: None,
-            },
             dir: self.dir,
             rounds: self.rounds,
             only: self.only,
@@ -68,6 +67,19 @@ impl Versus {
             batch_bytes: self.batch_kib << 10,
             read_bytes: self.read_mib << 20,
             timestamp_ms: timestamp_ms(),
+        }
+    }
+
+    fn opponent(&self) -> Opponent {
+        match &self.rabbitmq {
+            Some(sbin) => Opponent::RabbitMq(RabbitMq { sbin: sbin.clone() }),
+            None => Opponent::Kafka(Kafka {
+                java: self.java.clone(),
+                // One of both is required.
+                jars: self.kafka_jars.clone().unwrap_or_default(),
+                heap: self.kafka_heap.clone(),
+                flush_messages: None,
+            }),
         }
     }
 }

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::Versus;
 use crate::{
     connection::Connection,
     recycled::Durability,
-    server::{Server, kafka::Kafka},
+    server::{Server, kafka::Kafka, rabbitmq::RabbitMq},
 };
 
 const TOPIC_MAX: Duration = Duration::from_secs(60);
@@ -28,6 +28,45 @@ pub(crate) enum Contender {
     Kafka,
     /// An acknowledged record is on disk.
     KafkaFlushed,
+    /// Classic queues, the default: a confirmed message is in a file, which is flushed now and then.
+    RabbitMq,
+    /// Quorum queues, of one member here: a confirmed message is on disk.
+    RabbitMqQuorum,
+}
+
+/// Whom Firth is measured with.
+#[derive(Debug, Clone)]
+pub(crate) enum Opponent {
+    Kafka(Kafka),
+    RabbitMq(RabbitMq),
+}
+
+impl Opponent {
+    /// In the order of the table's columns.
+    pub(crate) fn contenders(&self) -> &'static [Contender] {
+        match self {
+            Self::Kafka(_) => &Contender::BESIDE_KAFKA,
+            Self::RabbitMq(_) => &Contender::BESIDE_RABBITMQ,
+        }
+    }
+
+    /// As it comes.
+    pub(super) fn base(&self) -> Contender {
+        match self {
+            Self::Kafka(_) => Contender::Kafka,
+            Self::RabbitMq(_) => Contender::RabbitMq,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn kafka() -> Self {
+        Self::Kafka(Kafka {
+            java: "java".into(),
+            jars: "jars".into(),
+            heap: "1G".to_owned(),
+            flush_messages: None,
+        })
+    }
 }
 
 /// A server that has answered and created a topic.
@@ -38,7 +77,14 @@ pub(super) struct Started {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 4] = [Self::FirthDisk, Self::FirthOs, Self::Kafka, Self::KafkaFlushed];
+    pub(super) const BESIDE_KAFKA: [Self; 4] =
+        [Self::FirthDisk, Self::FirthOs, Self::Kafka, Self::KafkaFlushed];
+    pub(super) const BESIDE_RABBITMQ: [Self; 4] = [
+        Self::FirthDisk,
+        Self::FirthOs,
+        Self::RabbitMq,
+        Self::RabbitMqQuorum,
+    ];
 
     pub(super) fn title(self) -> &'static str {
         match self {
@@ -46,24 +92,43 @@ impl Contender {
             Self::FirthOs => "Firth os",
             Self::Kafka => "Kafka",
             Self::KafkaFlushed => "Kafka flushed",
+            Self::RabbitMq => "RabbitMQ",
+            Self::RabbitMqQuorum => "RabbitMQ quorum",
         }
     }
 
     pub(super) fn start(self, versus: &Versus, dir: &Path) -> Result<Started> {
         let data = dir.join("data");
-        let firth = |durability| Server::broker(&versus.firth, &data, durability, None, &[]);
+        match &versus.opponent {
+            Opponent::Kafka(kafka) => self.start_with_topics(versus, kafka, &data),
+            Opponent::RabbitMq(rabbitmq) => {
+                let server = match self {
+                    Self::FirthDisk => Server::queues(&versus.firth, &data, Durability::Disk),
+                    Self::FirthOs => Server::queues(&versus.firth, &data, Durability::Os),
+                    Self::RabbitMq | Self::RabbitMqQuorum => Server::rabbitmq(rabbitmq, &data),
+                    Self::Kafka | Self::KafkaFlushed => bail!("Kafka has no queues"),
+                }?;
+                let topic_after = server.ready_after;
+                Ok(Started { server, topic_after })
+            }
+        }
+    }
+
+    fn start_with_topics(self, versus: &Versus, kafka: &Kafka, data: &Path) -> Result<Started> {
+        let firth = |durability| Server::broker(&versus.firth, data, durability, None, &[]);
         let kafka = |flush_messages| {
             let kafka = Kafka {
                 flush_messages,
-                ..versus.kafka.clone()
+                ..kafka.clone()
             };
-            Server::kafka(&kafka, &data)
+            Server::kafka(&kafka, data)
         };
         let server = match self {
             Self::FirthDisk => firth(Durability::Disk),
             Self::FirthOs => firth(Durability::Os),
             Self::Kafka => kafka(None),
             Self::KafkaFlushed => kafka(Some(1)),
+            Self::RabbitMq | Self::RabbitMqQuorum => bail!("RabbitMQ has no topics"),
         }?;
         let ready = Instant::now();
         create_first_topic(&server)?;

@@ -8,9 +8,8 @@ use crate::{
     table::{Target, median, shown},
 };
 
-/// Firth that keeps what it acknowledged is held against Kafka as it comes.
+/// Firth that keeps what it acknowledged is held against the other as it comes.
 const CHALLENGER: Contender = Contender::FirthDisk;
-const BASE: Contender = Contender::Kafka;
 
 #[derive(Debug, Clone)]
 pub(super) struct Figure {
@@ -53,19 +52,20 @@ impl Figure {
         samples.map_or(&[], |(_, values)| values)
     }
 
-    pub(super) fn row(&self, contenders: &[Contender]) -> String {
+    pub(super) fn row(&self, contenders: &[Contender], base: Contender) -> String {
         let mut row = format!("| {} | {} |", self.workload, self.name);
         for contender in contenders {
             // Writing to a string cannot fail.
             let _ = write!(row, " {} |", shown(self.of(*contender)));
         }
-        let (challenger, base) = (median(self.of(CHALLENGER)), median(self.of(BASE)));
+        let title = base.title();
+        let (challenger, base) = (median(self.of(CHALLENGER)), median(self.of(base)));
         let ratio = match (challenger, base) {
             (Some(challenger), Some(base)) if base > 0.0 => format!("{:.2}", challenger / base),
             _ => String::new(),
         };
         let verdict = challenger.map_or("", |challenger| self.target.verdict(base, challenger));
-        let _ = write!(row, " {ratio} | {} | {verdict} |", self.target.text(BASE.title()));
+        let _ = write!(row, " {ratio} | {} | {verdict} |", self.target.text(title));
         row
     }
 
@@ -79,7 +79,7 @@ impl Figure {
     }
 }
 
-pub(super) fn markdown(figures: &[Figure], contenders: &[Contender]) -> String {
+pub(super) fn markdown(figures: &[Figure], contenders: &[Contender], base: Contender) -> String {
     let mut table = String::from("| workload | figure |");
     for contender in contenders {
         let _ = write!(table, " {} |", contender.title());
@@ -88,7 +88,7 @@ pub(super) fn markdown(figures: &[Figure], contenders: &[Contender]) -> String {
         table,
         " {} : {} | must reach | |",
         CHALLENGER.title(),
-        BASE.title()
+        base.title()
     );
     let _ = writeln!(
         table,
@@ -96,7 +96,7 @@ pub(super) fn markdown(figures: &[Figure], contenders: &[Contender]) -> String {
         "---:|".repeat(contenders.len())
     );
     for figure in figures {
-        let _ = writeln!(table, "{}", figure.row(contenders));
+        let _ = writeln!(table, "{}", figure.row(contenders, base));
     }
     table
 }
@@ -104,10 +104,11 @@ pub(super) fn markdown(figures: &[Figure], contenders: &[Contender]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::versus::Opponent;
 
     #[test]
     fn each_contender_has_a_column_and_two_of_them_the_verdict() {
-        let workload = super::super::workload::chosen(&["footprint".to_owned()])
+        let workload = super::super::workload::chosen(&Opponent::kafka(), &["footprint".to_owned()])
             .unwrap()
             .remove(0);
         let mut figures = Vec::new();
@@ -125,7 +126,7 @@ mod tests {
             gather(&mut figures, &workload, contender, vec![sample]);
         }
         assert_eq!(
-            markdown(&figures, &Contender::ALL),
+            markdown(&figures, &Contender::BESIDE_KAFKA, Contender::Kafka),
             "| workload | figure | Firth disk | Firth os | Kafka | Kafka flushed | Firth disk : Kafka | must reach | |\n\
              |---|---|---:|---:|---:|---:|---:|---|---|\n\
              | footprint | msg/s | 900 (800–1,000) | – | 500 | – | 1.80 | ≥ 1.5 × Kafka | reached |\n"

@@ -3,12 +3,14 @@
 mod consume;
 mod load;
 mod others;
+mod queues;
 
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{Contender, Versus};
+use self::queues::Work;
+use super::{Contender, Opponent, Versus};
 use crate::{report::Report, table::Target};
 
 const TOPIC: &str = "bench";
@@ -56,6 +58,7 @@ enum Kind {
     Footprint,
     /// 1,000 consumer groups of 4 members.
     Groups,
+    Queues(Work),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,8 +76,11 @@ pub(super) struct Sample {
 }
 
 /// Those whose name is in `only` or begins with one that is, up to a dash; or all.
-pub(super) fn chosen(only: &[String]) -> Result<Vec<Workload>> {
-    let mut workloads = all();
+pub(super) fn chosen(opponent: &Opponent, only: &[String]) -> Result<Vec<Workload>> {
+    let mut workloads = match opponent {
+        Opponent::Kafka(_) => with_topics(),
+        Opponent::RabbitMq(_) => with_queues(),
+    };
     let names: Vec<&str> = workloads.iter().map(|workload| &*workload.name).collect();
     for part in only {
         let known = names.iter().any(|name| begins(name, part));
@@ -89,7 +95,52 @@ fn begins(name: &str, part: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-fn all() -> Vec<Workload> {
+fn with_queues() -> Vec<Workload> {
+    let work = |name: &str, about: &str, work| Workload {
+        name: name.to_owned(),
+        about: about.to_owned(),
+        kind: Kind::Queues(work),
+    };
+    let mut workloads = Vec::new();
+    for (size, message_bytes) in [("1k", RECORD_BYTES), ("100b", 100)] {
+        let publish = Work::Publish { message_bytes };
+        let about =
+            format!("persistent messages of {message_bytes} bytes, 4 publishers with 1,000 unconfirmed");
+        workloads.push(work(&format!("publish-{size}"), &about, publish));
+        let flow = Work::Flow { message_bytes };
+        let about = format!("{about}, 4 consumers who acknowledge each message");
+        workloads.push(work(&format!("flow-{size}"), &about, flow));
+    }
+    for messages_per_s in RATES {
+        let about = format!("{messages_per_s} messages of {RECORD_BYTES} bytes a second, evenly");
+        workloads.push(work(
+            &format!("latency-{messages_per_s}"),
+            &about,
+            Work::Latency { messages_per_s },
+        ));
+    }
+    let others = [
+        (
+            "fan-out-100",
+            "each message to 100 queues",
+            Work::FanOut { queues: 100 },
+        ),
+        (
+            "queues-10000",
+            "10,000 queues, published to in turn",
+            Work::Queues { queues: 10_000 },
+        ),
+        (
+            "backlog",
+            "1,000,000 messages of 100 bytes, published and then consumed",
+            Work::Backlog { messages: 1_000_000 },
+        ),
+    ];
+    workloads.extend(others.map(|(name, about, what)| work(name, about, what)));
+    workloads
+}
+
+fn with_topics() -> Vec<Workload> {
     let mut workloads = Vec::new();
     for (verb, about, kind) in VERBS {
         let inner = PARTITIONS.map(|partitions| ("1k", RECORD_BYTES, partitions));
@@ -159,6 +210,7 @@ impl Workload {
             Kind::Client => others::client(server, dir),
             Kind::Footprint => others::footprint(versus, &started),
             Kind::Groups => others::groups(versus, server),
+            Kind::Queues(work) => work.run(versus, contender, server),
         }?;
         // Its data goes with its directory, so nothing is gained by an orderly end.
         started.server.kill()?;
@@ -183,10 +235,11 @@ fn samples(report: &Report, fields: &[(&'static str, &str, Target)]) -> Vec<Samp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::rabbitmq::RabbitMq;
 
     fn names(only: &[&str]) -> Vec<String> {
         let only: Vec<String> = only.iter().map(|&part| part.to_owned()).collect();
-        let chosen = chosen(&only).unwrap();
+        let chosen = chosen(&Opponent::kafka(), &only).unwrap();
         chosen.into_iter().map(|workload| workload.name).collect()
     }
 
@@ -199,7 +252,14 @@ mod tests {
             ["latency-1000", "latency-5000", "footprint"]
         );
         assert_eq!(names(&[]).len(), 23);
-        let unknown = chosen(&["produce-1".to_owned()]).unwrap_err();
+        let unknown = chosen(&Opponent::kafka(), &["produce-1".to_owned()]).unwrap_err();
         assert!(unknown.to_string().contains("produce-1k-1,"), "{unknown}");
+    }
+    #[test]
+    fn queues_have_workloads_of_their_own() {
+        let rabbitmq = Opponent::RabbitMq(RabbitMq { sbin: "sbin".into() });
+        let chosen = chosen(&rabbitmq, &["flow".to_owned(), "latency".to_owned()]).unwrap();
+        let names: Vec<_> = chosen.iter().map(|workload| &*workload.name).collect();
+        assert_eq!(names, ["flow-1k", "flow-100b", "latency-1000", "latency-5000"]);
     }
 }
