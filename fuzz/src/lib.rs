@@ -16,6 +16,7 @@ pub mod kafka_frames;
 pub mod kafka_request;
 pub mod kafka_response;
 pub mod log_recover;
+pub mod queue_record;
 pub mod segment_open;
 pub mod topology_record;
 pub mod user_record;
@@ -37,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     ("kafka_response", kafka_response::run),
     ("log_recover", log_recover::run),
     ("segment_open", segment_open::run),
+    ("queue_record", queue_record::run),
     ("topology_record", topology_record::run),
     ("user_record", user_record::run),
     ("wal_block", wal_block::run),

@@ -25,6 +25,8 @@ pub(crate) enum Look {
     Head(Arc<Queue>),
     /// Whether it is used.
     Use(Arc<Queue>),
+    /// At the sizes of what an earlier life left.
+    Sizes(Arc<Queue>),
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +84,7 @@ impl Expiry {
                 None => self.fire().await,
                 Some(Look::Head(queue)) => self.look_at_head(&queue).await,
                 Some(Look::Use(queue)) => self.look_at_use(&queue),
+                Some(Look::Sizes(queue)) => look_at_sizes(&queue).await,
             }
         }
     }
@@ -167,6 +170,23 @@ impl Expiry {
             tracing::warn!(%error, queue = ?queue.definition(), "a queue that nobody uses is not deleted");
         }
     }
+}
+
+/// Tells a queue with a limit of bytes how large its messages are.
+async fn look_at_sizes(queue: &Arc<Queue>) {
+    let mut reader = Reader::of_dead(queue.clone());
+    for taken in queue.ready_ranges() {
+        let priority = taken.priority;
+        let read = reader.read(taken, |delivered| {
+            let bytes = u32::try_from(delivered.message.body.len()).unwrap_or(u32::MAX);
+            queue.note_sizes(priority, delivered.offset, &[bytes]);
+            true
+        });
+        if let Err((error, _)) = read.await {
+            tracing::warn!(%error, queue = ?queue.definition(), "the sizes of messages are not known, and do not count");
+        }
+    }
+    queue.advance();
 }
 
 async fn sleep(ms: Option<i64>) {

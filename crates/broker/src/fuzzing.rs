@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use crate::StateRecord;
+use crate::dead_letter;
 use crate::definitions::record::Entry;
+use crate::queue::record as queue;
 use crate::topology::record as topology;
 use crate::users::record;
 
@@ -30,4 +32,16 @@ pub fn topology_record(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     };
     let written = topology::decode(&given).ok()?.record();
     Some((written.key.to_vec(), written.value.unwrap_or_default().to_vec()))
+}
+
+/// A record of the log of queues, read twice: as it is, and as it is written again. `None` where it is none of this version.
+pub fn queue_record(key: &[u8], value: &[u8]) -> Option<(String, String)> {
+    queue::read_twice(key, value)
+}
+
+/// What a message died of, read twice: as it is, and as it is written again.
+pub fn deaths(value: &[u8]) -> (Vec<dead_letter::DeathRecord>, Vec<dead_letter::DeathRecord>) {
+    let deaths = dead_letter::deaths(value);
+    let again = dead_letter::deaths(&dead_letter::encode(&deaths));
+    (deaths, again)
 }

@@ -109,6 +109,9 @@ struct Lane {
     parts: Vec<Part>,
     open: Option<Sequence>,
     messages: u64,
+    /// Of the bodies, where the queue has a limit of bytes.
+    bytes: u64,
+    sizes: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -178,8 +181,12 @@ impl Publication {
                 continue;
             };
             let at = self.lane(log, queue, priority);
-            let more = self.lanes.get(at).map_or(0, |lane| lane.messages);
-            if queue.refuses_when_full() && !queue.accepts(more) {
+            let (more, more_bytes) = self
+                .lanes
+                .get(at)
+                .map_or((0, 0), |lane| (lane.messages, lane.bytes));
+            let bytes = more_bytes + message.body.len() as u64;
+            if queue.refuses_when_full() && !queue.accepts(more + 1, bytes) {
                 published.refused += 1;
                 continue;
             }
@@ -197,6 +204,11 @@ impl Publication {
                 continue;
             };
             lane.messages += 1;
+            if lane.queue.limits_bytes() {
+                lane.bytes += message.body.len() as u64;
+                lane.sizes
+                    .push(u32::try_from(message.body.len()).unwrap_or(u32::MAX));
+            }
             match reference {
                 Some((fan_out, first)) if !lane.in_memory => lane.refer(fan_out, first),
                 _ => {
@@ -220,6 +232,8 @@ impl Publication {
                 parts: Vec::new(),
                 open: None,
                 messages: 0,
+                bytes: 0,
+                sizes: Vec::new(),
             });
             self.lanes.len() - 1
         })
@@ -272,12 +286,15 @@ impl Publication {
         }
         let commit = self.store_durable(records)?;
         for lane in self.lanes.iter().filter(|lane| lane.in_memory) {
+            let mut placed = Vec::new();
             for part in &lane.parts {
                 if let Part::Own(batch) = part {
                     // A queue that was deleted in between takes nothing.
-                    let _ = self.queues.engine.append(Frame::batch(lane.log, batch.clone()));
+                    let appended = self.queues.engine.append(Frame::batch(lane.log, batch.clone()));
+                    placed.extend(appended.into_iter().flat_map(|appended| appended.placed));
                 }
             }
+            lane.note_appended(&placed);
         }
         Ok(commit)
     }
@@ -350,21 +367,34 @@ impl Publication {
     }
 
     /// Tells lanes what they have to know, while fan-outs are locked. Placements are in the order of the lanes' parts.
-    fn note_appended(&self, placed: &[Placed]) {
-        let lanes = self.lanes.iter().filter(|lane| !lane.in_memory);
-        let parts = lanes.flat_map(|lane| lane.parts.iter().map(move |part| (lane, part)));
-        for ((lane, part), placed) in parts.zip(placed) {
-            let offsets = placed.base_offset..placed.base_offset + part.len();
-            if matches!(part, Part::References { .. }) {
-                lane.queue.note_references(lane.priority, offsets);
-            } else if lane.queue.refuses_when_full() {
-                lane.queue.note_appended(lane.priority, offsets.end);
-            }
+    fn note_appended(&self, mut placed: &[Placed]) {
+        for lane in self.lanes.iter().filter(|lane| !lane.in_memory) {
+            let (own, others) = placed.split_at(lane.parts.len().min(placed.len()));
+            lane.note_appended(own);
+            placed = others;
         }
     }
 }
 
 impl Lane {
+    /// What was appended lies in the log as it does here, but for other people's messages in between.
+    fn note_appended(&self, placed: &[Placed]) {
+        let mut sizes = &self.sizes[..];
+        for (part, placed) in self.parts.iter().zip(placed) {
+            let offsets = placed.base_offset..placed.base_offset + part.len();
+            if self.queue.limits_bytes() {
+                let (own, others) = sizes.split_at(sizes.len().min(part.len() as usize));
+                self.queue.note_sizes(self.priority, offsets.start, own);
+                sizes = others;
+            }
+            if matches!(part, Part::References { .. }) {
+                self.queue.note_references(self.priority, offsets);
+            } else if self.queue.refuses_when_full() {
+                self.queue.note_appended(self.priority, offsets.end);
+            }
+        }
+    }
+
     fn refer(&mut self, fan_out: usize, first: i64) {
         if let Some(open) = self.open.take() {
             self.parts.extend(open.into_batches().map(Part::Own));

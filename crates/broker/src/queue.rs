@@ -17,6 +17,7 @@ pub(crate) mod offsets;
 mod options;
 mod reading;
 pub(crate) mod record;
+mod sizes;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -108,6 +109,9 @@ impl Queue {
         drop(state);
         if queue.definition.options.expires_ms.is_some() {
             queues.ask(Look::Use(queue.clone()));
+        }
+        if queue.limits_bytes() && queue.counts().ready > 0 {
+            queues.ask(Look::Sizes(queue.clone()));
         }
         queue
     }
@@ -362,17 +366,39 @@ impl Queue {
         }
     }
 
-    /// Whether another message may be published, besides `more` that will be.
-    pub(crate) fn accepts(&self, more: u64) -> bool {
-        let options = &self.definition.options;
-        if options.overflow == Overflow::DropHead {
-            return true;
-        }
+    /// Whether so many more messages of so many bytes may be published.
+    pub(crate) fn accepts(&self, messages: u64, bytes: u64) -> bool {
         let mut state = lock(&self.state);
         self.look(&mut state.machine);
-        options
-            .max_length
-            .is_none_or(|max| state.machine.ready() + state.machine.coming() + more < max)
+        !state.machine.is_full(&self.definition.options, messages, bytes)
+    }
+
+    /// The bodies of messages that were appended have these sizes.
+    pub(crate) fn note_sizes(&self, priority: u8, first: i64, bytes: &[u32]) {
+        if let Some(lane) = lock(&self.state).machine.lane_mut(priority) {
+            lane.note_sizes(first, bytes);
+        }
+    }
+
+    pub(crate) fn limits_bytes(&self) -> bool {
+        self.definition.options.max_length_bytes.is_some()
+    }
+
+    /// What of each lane is ready now, without acquiring it.
+    pub(crate) fn ready_ranges(&self) -> Vec<Taken> {
+        let state = lock(&self.state);
+        let lanes = state.machine.lanes();
+        lanes
+            .flat_map(|lane| {
+                let ranges = lane.pending(0..lane.end());
+                ranges.into_iter().map(|offsets| Taken {
+                    priority: lane.priority(),
+                    offsets,
+                    redelivered: false,
+                    returns: 0,
+                })
+            })
+            .collect()
     }
 
     /// Messages up to here were appended to a lane.
@@ -428,7 +454,8 @@ impl Queue {
     /// Whether publishing has to know how many messages there are.
     pub(crate) fn refuses_when_full(&self) -> bool {
         let options = &self.definition.options;
-        options.overflow != Overflow::DropHead && options.max_length.is_some()
+        options.overflow != Overflow::DropHead
+            && (options.max_length.is_some() || options.max_length_bytes.is_some())
     }
 
     /// Hands out what is to be stored and trimmed. Returns whether something is left to trim.

@@ -14,6 +14,7 @@ use std::ops::Range;
 use firth_log::LogId;
 
 use super::offsets::{OffsetSet, PAGE};
+use super::sizes::Sizes;
 
 /// So far ahead of what was delivered a lane notes that it may have been, at least.
 const AHEAD_MIN: i64 = 1024;
@@ -53,6 +54,8 @@ pub(crate) struct Lane {
     referring: OffsetSet,
     /// Of the settled so many had been settled when the log was rewritten without them.
     reclaimed: u64,
+    /// Where the queue has a limit of bytes.
+    sizes: Option<Box<Sizes>>,
     stored: Stored,
 }
 
@@ -119,6 +122,7 @@ impl Lane {
             appended: bounds.end.max(low),
             referring: pages_of(low..bounds.end.max(low)),
             reclaimed: 0,
+            sizes: None,
             stored: Stored {
                 delivered_to: cursor.delivered_to,
                 said_at: low,
@@ -158,11 +162,41 @@ impl Lane {
         untouched.saturating_sub(self.settled_ahead) + self.returned.len()
     }
 
+    /// Bytes of the bodies of what is ready, as far as they are known.
+    pub(crate) fn ready_bytes(&self) -> u64 {
+        self.sizes.as_ref().map_or(0, |sizes| sizes.ready)
+    }
+
+    /// Of what is on its way.
+    pub(crate) fn coming_bytes(&self) -> u64 {
+        let sizes = self.sizes.as_ref();
+        sizes.map_or(0, |sizes| sizes.sum(self.end..self.appended))
+    }
+
+    /// The bytes of the bodies of messages that follow each other.
+    pub(crate) fn note_sizes(&mut self, first: i64, bytes: &[u32]) {
+        let sizes = self.sizes.get_or_insert_default();
+        sizes.forget_below(self.low);
+        for (offset, bytes) in (first..).zip(bytes) {
+            let is_ready = self.returned.contains(offset)
+                || ((self.next..self.end).contains(&offset) && !self.settled.contains(offset));
+            if is_ready {
+                sizes.ready = sizes.ready - sizes.of(offset) + u64::from(*bytes);
+            }
+            sizes.set(offset, *bytes);
+        }
+    }
+
+    fn add_ready_bytes(&mut self, offsets: Range<i64>) {
+        if let Some(sizes) = &mut self.sizes {
+            sizes.ready += sizes.sum(offsets);
+        }
+    }
+
     pub(crate) fn acquired(&self) -> u64 {
         self.acquired
     }
 
-    #[cfg(test)]
     pub(crate) fn end(&self) -> i64 {
         self.end
     }
@@ -231,7 +265,10 @@ impl Lane {
 
     /// What is in the log up to here can be delivered.
     pub(crate) fn advance(&mut self, end: i64) {
-        self.end = self.end.max(end);
+        if end > self.end {
+            self.add_ready_bytes(self.end..end);
+            self.end = end;
+        }
     }
 
     /// The offset of the first message that is ready.
@@ -248,6 +285,9 @@ impl Lane {
         }
         let taken = self.take_returned(max).or_else(|| self.take_next(max))?;
         self.acquired += taken.len();
+        if let Some(sizes) = &mut self.sizes {
+            sizes.ready -= sizes.sum(taken.offsets.clone()).min(sizes.ready);
+        }
         Some(taken)
     }
 
@@ -368,6 +408,7 @@ impl Lane {
     pub(crate) fn give_back(&mut self, taken: &Taken, delivered: bool, count: bool) {
         let offsets = taken.offsets.clone();
         self.acquired -= taken.len();
+        self.add_ready_bytes(offsets.clone());
         if !delivered && !taken.redelivered && offsets.end == self.next {
             self.next = offsets.start;
             return;
@@ -393,6 +434,9 @@ impl Lane {
         let untouched = self.next..self.end;
         self.settled_ahead = 0;
         self.next = self.end;
+        if let Some(sizes) = &mut self.sizes {
+            sizes.ready = 0;
+        }
         returned
             .into_iter()
             .chain(Some(untouched).filter(|range| !range.is_empty()))

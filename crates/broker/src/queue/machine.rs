@@ -41,8 +41,21 @@ impl Machine {
         self.lanes.iter().map(|lane| lane.ready()).sum()
     }
 
+    fn ready_bytes(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.ready_bytes()).sum()
+    }
+
+    /// Whether another message would be too many, besides `more` messages of so many bytes that will be.
+    pub(super) fn is_full(&self, options: &QueueOptions, more: u64, more_bytes: u64) -> bool {
+        let messages = self.ready() + self.coming() + more;
+        let coming: u64 = self.lanes.iter().map(|lane| lane.coming_bytes()).sum();
+        let bytes = self.ready_bytes() + coming + more_bytes;
+        options.max_length.is_some_and(|max| messages > max)
+            || options.max_length_bytes.is_some_and(|max| bytes > max)
+    }
+
     /// Messages that will be ready.
-    pub(super) fn coming(&self) -> u64 {
+    fn coming(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.coming()).sum()
     }
 
@@ -110,14 +123,18 @@ impl Machine {
         if options.overflow != Overflow::DropHead {
             return taken;
         }
-        let Some(max) = options.max_length else {
-            return taken;
-        };
+        let max = options.max_length.unwrap_or(u64::MAX);
         let mut excess = self.ready().saturating_sub(max);
         while excess > 0
             && let Some(head) = self.take(excess)
         {
             excess -= head.len();
+            taken.push(head);
+        }
+        let max_bytes = options.max_length_bytes.unwrap_or(u64::MAX);
+        while self.ready_bytes() > max_bytes
+            && let Some(head) = self.take(1)
+        {
             taken.push(head);
         }
         taken

@@ -60,7 +60,7 @@ pub struct Reader {
     queue: Arc<Queue>,
     lane: LogReader,
     fan_out: LogReader,
-    /// What has expired is handed out as well.
+    /// What has expired is handed out as well, and what is not there any more is passed.
     of_dead: bool,
 }
 
@@ -74,7 +74,8 @@ impl Reader {
         }
     }
 
-    /// A reader of messages for which it does not matter whether they have expired.
+    /// A reader of messages for which it does not matter whether they have expired, and that leaves it to the caller to settle
+    /// everything.
     pub(crate) fn of_dead(queue: Arc<Queue>) -> Reader {
         Reader {
             of_dead: true,
@@ -102,7 +103,9 @@ impl Reader {
                 Err(error) => return Err((error, taken)),
                 Ok(Found::Nothing { count }) => {
                     let (gone, left) = taken.clone().split(count);
-                    self.queue.acknowledge([(gone.priority, gone.offsets)]);
+                    if !self.of_dead {
+                        self.queue.acknowledge([(gone.priority, gone.offsets)]);
+                    }
                     rest = left;
                     continue;
                 }

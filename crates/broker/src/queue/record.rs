@@ -228,6 +228,30 @@ pub(crate) fn decode_page(number: i64, mut value: &[u8]) -> Result<StoredPage, M
     })
 }
 
+/// What a record says, and what it says when it is written again.
+pub(crate) fn read_twice(key: &[u8], value: &[u8]) -> Option<(String, String)> {
+    let key = Key::decode(key).ok()?;
+    let again = Key::decode(&key.encode()).ok()?;
+    match key {
+        Key::Cursor { .. } => {
+            let cursor = decode_cursor(value).ok()?;
+            let written = decode_cursor(&encode_cursor(cursor)).ok()?;
+            Some((format!("{key:?} {cursor:?}"), format!("{again:?} {written:?}")))
+        }
+        Key::Page { number, .. } => {
+            let page = decode_page(number, value).ok()?;
+            let mut settled = OffsetSet::default();
+            page.settled
+                .iter()
+                .for_each(|range| _ = settled.insert(range.clone()));
+            let written = encode_page(number, settled.page(number), &page.returns);
+            let written = decode_page(number, &written).ok()?;
+            Some((format!("{key:?} {page:?}"), format!("{again:?} {written:?}")))
+        }
+        Key::FanOut { .. } => Some((format!("{key:?}"), format!("{again:?}"))),
+    }
+}
+
 fn malformed(_: bytes::TryGetError) -> Malformed {
     Malformed
 }

@@ -425,3 +425,44 @@ async fn a_fan_out_log_keeps_what_some_queue_wants() {
     crate::reclaim::reclaim(broker.queues()).await;
     assert_eq!(fan_outs(&broker), []);
 }
+
+#[tokio::test]
+async fn limits_of_bytes_hold_across_a_restart() {
+    let engine = engine();
+    let broker = open(&engine).await;
+    let limited = |overflow| QueueOptions {
+        max_length_bytes: Some(10),
+        overflow,
+        ..QueueOptions::default()
+    };
+    let drops = declare_in_host(&broker, "drops", limited(Overflow::DropHead));
+    publish(&broker, &[&drops], &["1234", "5678", "9"]).await;
+    drops.advance();
+    assert_eq!(drops.counts().ready, 3);
+    publish(&broker, &[&drops], &["10"]).await;
+    drops.advance();
+    assert_eq!(drops.counts().ready, 3);
+    let refuses = declare_in_host(&broker, "refuses", limited(Overflow::RejectPublish));
+    let mut publication = broker.publication();
+    let mut refused = Vec::new();
+    for body in ["12345678", "123", "12"] {
+        let targets = std::slice::from_ref(&refuses);
+        refused.push(
+            publication
+                .publish(&"/".into(), targets, &message(body))
+                .unwrap()
+                .refused,
+        );
+    }
+    publication.store().unwrap().await.unwrap();
+    assert_eq!(refused, [0, 1, 0]);
+    broker.shutdown().await;
+
+    let broker = open(&engine).await;
+    let virtual_host = broker.topology().virtual_host("/").unwrap();
+    let drops = virtual_host.queue("drops").unwrap();
+    until(|| !drops.accepts(1, 4)).await;
+    publish(&broker, &[&drops], &["1112"]).await;
+    drops.advance();
+    assert_eq!(Client::new(&drops, 9).receive().await, ["9", "10", "1112"]);
+}
