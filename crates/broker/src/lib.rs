@@ -74,7 +74,7 @@ pub use message::Message;
 pub use offsets::{At, OffsetAndTimestamp};
 pub use produce::Appended;
 pub use properties::PropertiesFormat;
-pub use publishing::{Publication, Published};
+pub use publishing::{Publication, Published, PublishedToTopics};
 pub use queue::{
     ConnectionId, ConsumeError, Consumer, Counts, Credit, Delivered, Event, Handed, Mailbox, NewQueue,
     NotDeleted, Overflow, Queue, QueueDefinition, QueueId, QueueKind, QueueOptions, Reader, Taken,

@@ -8,6 +8,7 @@
 //!         | 'y' its priority, u8
 //!         | 'd' what it died of before (dead_letter.rs)
 //!         | 't' it waits for its time (timer.rs): ms since 1970 i64, name of the virtual host
+//!         | 'k' the routing key, where another key decided about the partition of a topic
 //! ```
 //!
 //! What is empty or 0 is left out. The record's timestamp is the time of its arrival. Numbers are big endian.
@@ -21,6 +22,7 @@ const EXPIRATION: u8 = b'e';
 const PRIORITY: u8 = b'y';
 const DEATHS: u8 = b'd';
 const DELAY: u8 = b't';
+const ROUTING_KEY: u8 = b'k';
 
 /// What is published, and what is delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,13 +52,18 @@ pub(crate) struct Delay<'a> {
 impl<'a> Message<'a> {
     /// Adds the message to a batch.
     pub(crate) fn push(&self, builder: &mut Builder, now_ms: i64) {
+        self.push_with_key(builder, now_ms, Some(self.routing_key));
+    }
+
+    /// Adds the message to a batch, as a record with this key.
+    pub(crate) fn push_with_key(&self, builder: &mut Builder, now_ms: i64, key: Option<&[u8]>) {
         let expiration = self.expiration_ms.map(u64::to_be_bytes);
         let priority = [self.priority];
         let delay: Option<SmallVec<[u8; 40]>> = self.delay.map(|delay| {
             let due_ms = delay.due_ms.to_be_bytes();
             due_ms.iter().chain(delay.virtual_host).copied().collect()
         });
-        let mut headers: SmallVec<[RecordHeader<'_>; 6]> = SmallVec::new();
+        let mut headers: SmallVec<[RecordHeader<'_>; 7]> = SmallVec::new();
         let mut add = |key: &'static [u8], value: Option<&'a [u8]>| {
             headers.extend(value.filter(|value| !value.is_empty()).map(|value| RecordHeader {
                 key,
@@ -66,6 +73,8 @@ impl<'a> Message<'a> {
         add(&[EXCHANGE], Some(self.exchange));
         add(&[PROPERTIES], Some(self.properties));
         add(&[DEATHS], Some(self.deaths));
+        let is_key = self.routing_key == key.unwrap_or_default();
+        add(&[ROUTING_KEY], Some(self.routing_key).filter(|_| !is_key));
         let owned = [
             (&[EXPIRATION], expiration.as_ref().map(|value| &value[..])),
             (&[PRIORITY], (self.priority > 0).then_some(&priority[..])),
@@ -77,7 +86,7 @@ impl<'a> Message<'a> {
                 value: Some(value),
             }));
         }
-        builder.push(now_ms.max(0), Some(self.routing_key), Some(self.body), &headers);
+        builder.push(now_ms.max(0), key, Some(self.body), &headers);
     }
 
     /// The message that a record is. What is not known of it is left out: a newer version wrote it.
@@ -96,6 +105,7 @@ impl<'a> Message<'a> {
                 [PRIORITY] => message.priority = value.first().copied().unwrap_or(0),
                 [DEATHS] => message.deaths = value,
                 [DELAY] => message.delay = Delay::of(value),
+                [ROUTING_KEY] => message.routing_key = value,
                 _ => {}
             }
         }
@@ -159,6 +169,16 @@ mod tests {
             assert_eq!(Message::of(&record), message);
             assert_eq!(record.timestamp, 77);
         }
+        let mut builder = Builder::new(Compression::None);
+        full.push_with_key(&mut builder, 77, Some(b"other"));
+        full.push_with_key(&mut builder, 77, None);
+        let records = builder.build().records(usize::MAX).unwrap();
+        let keys = records.iter().map(|record| {
+            let record = record.unwrap();
+            assert_eq!(Message::of(&record), full);
+            record.key
+        });
+        assert_eq!(keys.collect::<Vec<_>>(), [Some(&b"other"[..]), None]);
         let plain = stored(&Message::default());
         assert_eq!(plain.iter().next().unwrap().unwrap().headers.len(), 0);
     }

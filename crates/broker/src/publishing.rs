@@ -4,11 +4,14 @@
 //! one durable target      -> a record of its lane
 //! several durable targets -> a record of the exchange's fan-out log, and in each lane a reference to it
 //! targets in memory       -> a record of each lane, which is in memory as well
+//! topics                  -> a record of a partition of each (publishing/topics.rs)
 //! ```
 //!
 //! A reference is a batch of one record that takes as many offsets as it refers to: `'r' -> log u64, first offset i64`.
 //! Offset by offset it stands for the messages of the fan-out log. Fan-out logs are trimmed when nothing refers to them any more
 //! (fan_out.rs).
+
+mod topics;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,11 +20,12 @@ use std::sync::{Arc, MutexGuard};
 use firth_batch::{Batch, Builder, Compression, RecordHeader, Records};
 use firth_log::{Append, AppendError, Commit, FRAME_BYTES_MAX, Frame, LogId, Placed};
 
-use crate::StateRecord;
+use self::topics::ForTopics;
 use crate::fan_out::{FanOut, Head};
 use crate::message::Message;
 use crate::queue::Queue;
 use crate::queues::Queues;
+use crate::{Broker, StateRecord, TopicId, partition_key};
 
 /// A batch that is larger is complete: a reader takes in at least one.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -87,6 +91,15 @@ pub struct Published {
     pub refused: usize,
 }
 
+/// What became of a message for topics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PublishedToTopics {
+    /// Topics that took it.
+    pub topics: usize,
+    /// Topics whose rules it breaks.
+    pub refused: usize,
+}
+
 /// Messages that are stored together. Nothing is stored before [`Publication::store`].
 #[derive(Debug)]
 pub struct Publication {
@@ -96,6 +109,7 @@ pub struct Publication {
     /// Places in `lanes`.
     by_log: HashMap<LogId, usize>,
     fan_outs: Vec<(Arc<FanOut>, Sequence)>,
+    topics: ForTopics,
     bytes: usize,
 }
 
@@ -141,6 +155,7 @@ impl Publication {
             lanes: Vec::new(),
             by_log: HashMap::new(),
             fan_outs: Vec::new(),
+            topics: ForTopics::default(),
             bytes: 0,
         }
     }
@@ -154,7 +169,7 @@ impl Publication {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        self.lanes.is_empty() && self.topics.is_empty()
     }
 
     /// There is enough to be stored before more is added.
@@ -220,6 +235,41 @@ impl Publication {
             }
         }
         Ok(published)
+    }
+
+    /// Adds a message for these topics, each of them once. What is refused is larger than the topic allows, or has no key and
+    /// the topic is compacted. The partition and the record's key come from a header, or else from the routing key
+    /// ([`partition_key`]).
+    pub fn publish_to_topics(
+        &mut self,
+        broker: &Broker,
+        topics: &[TopicId],
+        message: &Message<'_>,
+    ) -> PublishedToTopics {
+        let mut published = PublishedToTopics::default();
+        if topics.is_empty() {
+            return published;
+        }
+        let key = broker.formats().look(message.properties, |headers, _| {
+            partition_key(message.routing_key, headers).into_owned()
+        });
+        for topic in topics {
+            let bytes = self.bytes + message.len() + key.len();
+            // A frame holds all of it, with what it is wrapped in.
+            let added = match bytes <= FRAME_BYTES_MAX - BATCH_BYTES {
+                true => self.topics.add(broker, *topic, &key, message, self.now_ms),
+                false => Some(false),
+            };
+            match added {
+                Some(true) => {
+                    self.bytes = bytes;
+                    published.topics += 1;
+                }
+                Some(false) => published.refused += 1,
+                None => {}
+            }
+        }
+        published
     }
 
     fn lane(&mut self, log: LogId, queue: &Arc<Queue>, priority: u8) -> usize {
@@ -337,6 +387,7 @@ impl Publication {
                     frame.appends.push(Append { log: lane.log, batch });
                 }
             }
+            frame.appends.extend(self.topics.appends());
             if frame.appends.is_empty() && records.is_empty() {
                 return Ok(Commit::done());
             }
@@ -355,12 +406,15 @@ impl Publication {
                     for ((_, sequence), head) in self.fan_outs.iter().zip(&mut heads) {
                         head.next += sequence.messages;
                     }
+                    self.topics.stored();
                     return Ok(appended.commit);
                 }
                 // The queue was deleted in between, and its messages with it.
                 Err(AppendError::UnknownLog(log)) if self.lanes.iter().any(|lane| lane.log == log) => {
                     self.lanes.retain(|lane| lane.log != log);
                 }
+                // So was the topic.
+                Err(AppendError::UnknownLog(log)) if self.topics.remove(log) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -242,6 +242,7 @@ impl Timer {
         };
         if let Some(targets) = targets {
             publication.publish(virtual_host.name(), &targets.queues, &message)?;
+            publication.publish_to_topics(&self.broker, &targets.topics, &message);
         }
         Ok(())
     }

@@ -104,7 +104,8 @@ impl Burying {
             return Ok(());
         };
         let virtual_host = &definition.virtual_host;
-        if !self.routes.contains_key(virtual_host) {
+        let known = self.routes.get(virtual_host);
+        if known.is_none_or(|routes| routes.virtual_host().is_deleted()) {
             let Some(found) = self.broker.topology().virtual_host(virtual_host) else {
                 return Ok(());
             };
@@ -145,6 +146,7 @@ impl Burying {
             ..*message
         };
         publication.publish(virtual_host, &queues, &dead)?;
+        publication.publish_to_topics(&self.broker, &targets.topics, &dead);
         Ok(())
     }
 }

@@ -8,11 +8,11 @@ use super::header_match::{HeaderValue, Headers};
 pub const PARTITION_KEY_HEADER: &str = "x-partition-key";
 
 /// What decides about the partition, and becomes the key of the record.
-pub fn partition_key<'a>(routing_key: &'a str, headers: &'a (impl Headers + ?Sized)) -> Cow<'a, [u8]> {
+pub fn partition_key<'a>(routing_key: &'a [u8], headers: &'a (impl Headers + ?Sized)) -> Cow<'a, [u8]> {
     match headers.get(PARTITION_KEY_HEADER) {
         Some(HeaderValue::Bytes(key)) => key,
         Some(HeaderValue::Integer(key)) => Cow::Owned(key.to_string().into_bytes()),
-        _ => Cow::Borrowed(routing_key.as_bytes()),
+        _ => Cow::Borrowed(routing_key),
     }
 }
 

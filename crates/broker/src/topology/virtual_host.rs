@@ -101,6 +101,11 @@ impl VirtualHost {
         self.deleted.subscribe()
     }
 
+    /// Whether it was deleted. One that has its name again is another one.
+    pub fn is_deleted(&self) -> bool {
+        *self.deleted.borrow()
+    }
+
     /// How many connections use it.
     pub fn connection_count(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
