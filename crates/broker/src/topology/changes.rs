@@ -84,6 +84,14 @@ impl VirtualHost {
         if let Some(known) = declared_before(&contents, &definition.name) {
             return Ok(known);
         }
+        let is_gone = |topic| {
+            self.journal
+                .topics
+                .read(|topics| topics.get_by_id(topic).is_none())
+        };
+        if topic.is_some_and(is_gone) {
+            return Err(TopologyError::UnknownTopic(definition.name.to_string()));
+        }
         if let Some(max) = contents
             .settings
             .max_queues

@@ -42,6 +42,7 @@ struct ByName(Arc<Queue>);
 #[derive(Debug, Default)]
 pub(super) struct Removal {
     pub(super) queues: Vec<Arc<Queue>>,
+    /// Sorted by name.
     pub(super) exchanges: Vec<Arc<Exchange>>,
     pub(super) bindings: Vec<Arc<Binding>>,
 }
@@ -182,8 +183,18 @@ impl Contents {
 
     /// Returns whether anything was removed that routes.
     pub(super) fn remove(&mut self, removal: &Removal) -> bool {
+        let goes = |source: &str| {
+            let found = removal
+                .exchanges
+                .binary_search_by(|exchange| (*exchange.name).cmp(source));
+            found.is_ok()
+        };
+        // An exchange that goes takes along what it has of its bindings.
+        for binding in removal.bindings.iter().filter(|binding| !goes(&binding.source)) {
+            self.unroute(binding);
+        }
         for binding in &removal.bindings {
-            self.remove_binding(binding);
+            self.bindings.remove(binding);
         }
         for exchange in &removal.exchanges {
             self.exchanges.remove(&exchange.name);
@@ -195,11 +206,9 @@ impl Contents {
         !removal.bindings.is_empty() || !removal.exchanges.is_empty()
     }
 
-    fn remove_binding(&mut self, binding: &Arc<Binding>) {
+    fn unroute(&mut self, binding: &Arc<Binding>) {
         let Some(sink) = self.sink(binding) else { return };
-        if let Some(routing) = self.exchanges.get_mut(&binding.source)
-            && self.bindings.remove(binding)
-        {
+        if let Some(routing) = self.exchanges.get_mut(&binding.source) {
             routing.matcher.remove(binding, &sink);
             routing.bindings -= 1;
         }

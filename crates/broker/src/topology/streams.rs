@@ -31,8 +31,16 @@ impl Broker {
         if !new.durable || new.exclusive.is_some() || new.auto_delete {
             return Err(TopologyError::StreamNotDurable);
         }
-        let topic = self.stream_topic(virtual_host, &new).await?;
-        virtual_host.declare_queue(new, Some(topic.id))
+        let (topic, is_new) = self.stream_topic(virtual_host, &new).await?;
+        let declared = virtual_host.declare_queue(new, Some(topic.id));
+        let became = declared
+            .as_ref()
+            .ok()
+            .and_then(|declared| declared.item.definition().topic);
+        if is_new && became != Some(topic.id) {
+            self.delete_stream_topics(vec![topic.id]).await?;
+        }
+        declared
     }
 
     /// Deletes a queue with its messages and all bindings to it. `if_unused` and `if_empty` say when it is not to be deleted;
@@ -74,12 +82,12 @@ impl Broker {
         Ok(commit)
     }
 
-    /// The topic that a new stream is.
+    /// The topic that a new stream is, and whether it is new as well.
     async fn stream_topic(
         &self,
         virtual_host: &VirtualHost,
         new: &NewQueue,
-    ) -> Result<Arc<Topic>, TopologyError> {
+    ) -> Result<(Arc<Topic>, bool), TopologyError> {
         let name = &new.name;
         validate_topic_name(name).map_err(|reason| TopologyError::StreamName {
             name: name.clone(),
@@ -91,8 +99,11 @@ impl Broker {
             configs: configs(&new.options),
         };
         match self.create_topic(topic).await {
-            Ok(created) => Ok(created.topic),
-            Err(DefineError::Exists(_)) => self.existing_topic(virtual_host, name),
+            Ok(created) => Ok((created.topic, true)),
+            Err(DefineError::Exists(_)) => {
+                let topic = self.existing_topic(virtual_host, name)?;
+                Ok((topic, false))
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -686,6 +686,13 @@ async fn a_stream_has_a_name_that_a_topic_may_have() {
         "a stream is a topic, which cannot have the name 'a b': a topic name consists of ASCII letters, digits, '.', \
          '_' and '-', not of ' '"
     );
+    host.configure(VirtualHostSettings {
+        max_queues: Some(0),
+        ..VirtualHostSettings::default()
+    })
+    .unwrap();
+    let refused = broker.declare_queue(&host, stream("s")).await.err();
+    assert!(matches!(refused, Some(TopologyError::TooManyQueues { .. })));
     let auto_delete = true;
     for new in [
         NewQueue {
