@@ -6,15 +6,19 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod consume;
 pub(crate) mod doctor;
+pub(crate) mod exchange;
 pub(crate) mod group;
+pub(crate) mod permission;
 pub(crate) mod produce;
 pub(crate) mod profile;
+pub(crate) mod queue;
 pub(crate) mod reference;
 pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod settings;
 pub(crate) mod tail;
 pub(crate) mod topic;
+pub(crate) mod user;
 
 use std::future::Future;
 

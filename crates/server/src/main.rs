@@ -7,16 +7,19 @@
 //!
 //! Absent: daemonizing, log files and restarts, which are the init system's.
 
+mod api;
 mod client;
 mod cmd;
 mod date;
 mod duration;
 mod environment;
+mod http;
 mod listen;
 mod logging;
 mod nearest;
 mod offsets;
 mod overlay;
+mod password;
 mod pattern;
 mod profile;
 mod progress;
@@ -53,6 +56,18 @@ enum Command {
     /// List, describe and delete consumer groups, and move their offsets
     #[command(subcommand)]
     Group(cmd::group::Command),
+    /// List, empty and delete queues
+    #[command(subcommand)]
+    Queue(cmd::queue::Command),
+    /// List and delete exchanges
+    #[command(subcommand)]
+    Exchange(cmd::exchange::Command),
+    /// Add, list, change and delete users
+    #[command(subcommand)]
+    User(cmd::user::Command),
+    /// Say what users may do in virtual hosts
+    #[command(subcommand)]
+    Permission(cmd::permission::Command),
     /// Show and change the configuration of topics, and show the broker's
     #[command(subcommand)]
     Config(cmd::config::Command),
@@ -89,6 +104,10 @@ fn main() -> ExitCode {
         Command::Serve(args) => cmd::serve::run(args),
         Command::Topic(command) => cmd::topic::run(command),
         Command::Group(command) => cmd::group::run(command),
+        Command::Queue(command) => cmd::queue::run(command),
+        Command::Exchange(command) => cmd::exchange::run(command),
+        Command::User(command) => cmd::user::run(command),
+        Command::Permission(command) => cmd::permission::run(command),
         Command::Config(command) => cmd::config::run(command),
         Command::Produce(args) => cmd::produce::run(args),
         Command::Consume(args) => cmd::consume::run(args),

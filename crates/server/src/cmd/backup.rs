@@ -1,7 +1,5 @@
 //! Copies what a broker holds at one moment into a file: from a broker that runs, or from the directory of one that does not.
 
-mod http;
-
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write, stdout};
@@ -20,6 +18,7 @@ use serde_json::json;
 use super::doctor;
 use super::restore::is_segment;
 use super::serve::LOCK_FILE;
+use crate::http;
 use crate::overlay::Overlay;
 use crate::progress::Progress;
 use crate::target::ProfileName;

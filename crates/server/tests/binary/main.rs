@@ -26,3 +26,4 @@ mod slow_senders;
 mod storms;
 mod tail;
 mod topics;
+mod users;

@@ -1,4 +1,4 @@
-//! One GET by HTTP/1.0, whose answer is what follows until the connection ends: whether all of it came is told by what it is.
+//! Requests by HTTP/1.0, whose answer is what follows until the connection ends: whether all of it came is told by what it is.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -14,20 +14,9 @@ const HEAD_BYTES_MAX: u64 = 16 * 1024;
 const REFUSAL_BYTES_MAX: u64 = 4 * 1024;
 const READ_BYTES: usize = 256 * 1024;
 
-/// The body of the answer to a request that succeeds.
-pub(super) fn get(server: &str, path: &str) -> Result<impl Read + use<>> {
-    let address = server
-        .strip_prefix("http://")
-        .unwrap_or(server)
-        .trim_end_matches('/');
-    let mut stream = connect(address)?;
-    stream.set_read_timeout(Some(READ_TIMEOUT))?;
-    stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")
-        .with_context(|| format!("cannot ask {server}"))?;
-    let mut answer = BufReader::with_capacity(READ_BYTES, stream);
-    let status =
-        read_head(&mut answer).with_context(|| format!("{server} gives no answer that can be read"))?;
+/// The body of the answer to a GET that succeeds.
+pub(crate) fn get(server: &str, path: &str) -> Result<impl Read + use<>> {
+    let (status, answer) = ask(server, &format!("GET {path}"), "", "")?;
     if status == "200" {
         return Ok(answer);
     }
@@ -38,6 +27,35 @@ pub(super) fn get(server: &str, path: &str) -> Result<impl Read + use<>> {
         "{server} refused ({status}): {}",
         String::from_utf8_lossy(&body).trim_end()
     )
+}
+
+/// The status of an answer, and its body. `request` is a method and a path, `headers` end with a line break each.
+pub(crate) fn ask(
+    server: &str,
+    request: &str,
+    headers: &str,
+    body: &str,
+) -> Result<(String, BufReader<TcpStream>)> {
+    let address = server
+        .strip_prefix("http://")
+        .unwrap_or(server)
+        .trim_end_matches('/');
+    let mut stream = connect(address)?;
+    stream.set_read_timeout(Some(READ_TIMEOUT))?;
+    stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
+    let length = match body.len() {
+        0 => String::new(),
+        length => format!("Content-Length: {length}\r\n"),
+    };
+    write!(
+        stream,
+        "{request} HTTP/1.0\r\nHost: {address}\r\n{headers}{length}\r\n{body}"
+    )
+    .with_context(|| format!("cannot ask {server}"))?;
+    let mut answer = BufReader::with_capacity(READ_BYTES, stream);
+    let status =
+        read_head(&mut answer).with_context(|| format!("{server} gives no answer that can be read"))?;
+    Ok((status, answer))
 }
 
 fn connect(address: &str) -> Result<TcpStream> {

@@ -1,0 +1,26 @@
+pub(crate) mod delete;
+pub(crate) mod list;
+pub(crate) mod purge;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// List the queues
+    List(list::Args),
+    /// Delete the messages of queues that nobody has taken yet
+    Purge(purge::Args),
+    /// Delete queues with all their messages
+    Delete(delete::Args),
+}
+
+pub(crate) fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::List(args) => list::run(&args),
+        Command::Purge(args) => purge::run(&args),
+        Command::Delete(args) => delete::run(&args),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
