@@ -60,11 +60,14 @@ impl Server {
         others: &[(&str, &str)],
     ) -> Result<Self> {
         let mut command = Command::new(binary);
-        command
-            .arg("serve")
-            .arg("--data")
-            .arg(data)
-            .args(["--kafka", "127.0.0.1:0", "--http", "off"]);
+        command.arg("serve").arg("--data").arg(data).args([
+            "--kafka",
+            "127.0.0.1:0",
+            "--amqp",
+            "off",
+            "--http",
+            "off",
+        ]);
         command.env("FIRTH_DURABILITY", durability.name());
         if let Some(bytes) = wal_limit_bytes {
             command.env("FIRTH_WAL_LIMIT", bytes.to_string());

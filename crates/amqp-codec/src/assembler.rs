@@ -110,6 +110,14 @@ impl Assembler {
         }
     }
 
+    /// The content that is not complete.
+    pub fn partial(&self) -> Option<&Content> {
+        match &self.state {
+            State::Method | State::Header(_) => None,
+            State::Body { content, .. } => Some(content),
+        }
+    }
+
     fn method(&mut self, frame: &Frame) -> Result<Option<Command>, Unassembled> {
         if frame.kind != FrameKind::Method {
             return Err(Unassembled::NoMethod);

@@ -74,9 +74,20 @@ pub fn write_content<M: ClassMethod>(
         .saturating_mul(3)
         .saturating_add(HEADER_START_BYTES);
     buf.reserve(around.saturating_add(properties.len()).saturating_add(body.len()));
-    write_method(buf, channel, method);
-    ContentHeader::write(buf, channel, body.len(), properties);
+    write_content_start(buf, channel, method, properties, body.len());
     write_body(buf, channel, frame_max, body);
+}
+
+/// Writes a method and its header, for a body of so many bytes that is written behind them.
+pub fn write_content_start<M: ClassMethod>(
+    buf: &mut BytesMut,
+    channel: u16,
+    method: &M,
+    properties: &[u8],
+    body_size: usize,
+) {
+    write_method(buf, channel, method);
+    ContentHeader::write(buf, channel, body_size, properties);
 }
 
 /// Writes a body, cut into frames of at most `frame_max` bytes each, where 0 is no limit.

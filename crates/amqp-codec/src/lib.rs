@@ -50,7 +50,7 @@ mod robustness_tests;
 pub use self::assembler::{Assembler, Body, Command, Content, Unassembled};
 pub use self::class::ClassMethod;
 pub use self::classes::*;
-pub use self::content::{BasicProperties, ContentHeader, write_body, write_content};
+pub use self::content::{BasicProperties, ContentHeader, write_body, write_content, write_content_start};
 pub use self::error::Error;
 pub use self::field_table::{
     Array, ArrayWriter, FieldTable, FieldValue, Fields, TABLE_DEPTH_MAX, Table, TableWriter, Values,

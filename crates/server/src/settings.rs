@@ -78,6 +78,8 @@ settings! {
     data: PathBuf, "DIR", "./firth-data";
     /// Where Kafka clients connect. `localhost` is both IPv4 and IPv6, port 0 picks a free one, `off` switches it off.
     kafka: Listen, "HOST:PORT", "localhost:9092";
+    /// Where AMQP 0-9-1 clients connect, those of RabbitMQ. As for `kafka`.
+    amqp: Listen, "HOST:PORT", "localhost:5672";
     /// Where `/metrics`, `/healthz` and `/backup` are served; who reaches it can read everything. As for `kafka`.
     http: Listen, "HOST:PORT", "localhost:15672";
     /// When a record is acknowledged: `disk` after it was flushed, `os` after it was given to the operating system, which may lose it with the machine's power.

@@ -23,7 +23,16 @@ impl Broker {
         let mut process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
             .arg(binary)
-            .args(["serve", "--kafka", "localhost:0", "--http", "off", "--data"])
+            .args([
+                "serve",
+                "--kafka",
+                "localhost:0",
+                "--amqp",
+                "off",
+                "--http",
+                "off",
+                "--data",
+            ])
             .arg(directory.join("data"))
             // Records of years ago, which some tests write, would expire between being written and being read.
             .args(["--retention-check-interval-ms", "86400000"])

@@ -111,7 +111,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     runtime.block_on(serve(&settings, args.json))
 }
 
-/// Nobody is asked who he is yet, so only this machine may connect unless the operator says otherwise.
+/// Only AMQP clients are asked who they are yet, so by other protocols only this machine may connect unless the operator says
+/// otherwise.
 fn refuse_strangers(settings: &Settings) -> Result<()> {
     for (name, listen) in [("kafka", &settings.kafka), ("http", &settings.http)] {
         if let Some(address) = listen.beyond_loopback()
@@ -156,12 +157,9 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
     let (disk, lock) = take_directory(settings)?;
     // A port that is taken is found out before the data is touched. Clients that connect already wait.
     let kafka = bind("kafka", &settings.kafka)?;
+    let amqp = bind("amqp", &settings.amqp)?;
     let http = bind("http", &settings.http)?;
-    if settings.durability == Durability::Os {
-        tracing::warn!(
-            "durability is os: what is acknowledged is flushed within a second, and lost if the machine fails before that"
-        );
-    }
+    warn_of_durability(settings);
     let failed = Arc::new(Notify::new());
     let health = Health::default();
     let shares = Shares::of(settings);
@@ -170,6 +168,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
 
     let addresses = banner::Addresses {
         kafka: addresses(&kafka)?,
+        amqp: addresses(&amqp)?,
         http: addresses(&http)?,
     };
     let (stop, stopping) = watch::channel(false);
@@ -181,6 +180,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
         let (server, stopping) = (server.clone(), stopping.clone());
         listeners.spawn(async move { server.serve(listener, stopping).await });
     }
+    serve_amqp(&mut listeners, &broker, amqp, &stopping);
     let backups = BackupSlot::default();
     for listener in http {
         let admin = Admin {
@@ -218,6 +218,27 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
     match health.failure() {
         Some(_) => std::process::exit(EXIT_STORAGE_FAILED),
         None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn warn_of_durability(settings: &Settings) {
+    if settings.durability == Durability::Os {
+        tracing::warn!(
+            "durability is os: what is acknowledged is flushed within a second, and lost if the machine fails before that"
+        );
+    }
+}
+
+fn serve_amqp(
+    listeners: &mut JoinSet<()>,
+    broker: &Broker,
+    amqp: Vec<TcpListener>,
+    stopping: &watch::Receiver<bool>,
+) {
+    let server = firth_amqp::Server::new(broker.clone(), firth_amqp::Config::default());
+    for listener in amqp {
+        let (server, stopping) = (server.clone(), stopping.clone());
+        listeners.spawn(async move { server.serve(listener, stopping).await });
     }
 }
 

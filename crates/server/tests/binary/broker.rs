@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// A process that does not end within this time is stuck.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
-const BANNER_LINES: usize = 7;
+const BANNER_LINES: usize = 8;
 
 pub(crate) fn firth(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_firth"));
@@ -85,7 +85,14 @@ impl<'a> Start<'a> {
         let mut command = Command::new(words.next().expect("there is one at least"));
         command.args(words).env_clear().current_dir(self.directory);
         command.args(["serve", "--data", "data"]);
-        command.args(["--kafka", &self.kafka, "--http", "localhost:0"]);
+        command.args([
+            "--kafka",
+            &self.kafka,
+            "--amqp",
+            "localhost:0",
+            "--http",
+            "localhost:0",
+        ]);
         command.args(&self.flags);
         command
             .stdin(Stdio::null())

@@ -210,7 +210,7 @@ fn a_small_control_group_is_enough() {
     };
     let broker = start.succeed();
     assert_eq!(
-        broker.banner[6],
+        broker.banner[7],
         "memory      32 MiB for requests, 32 MiB for the newest records"
     );
     create_topics(&broker);

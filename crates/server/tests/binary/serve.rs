@@ -33,11 +33,11 @@ fn the_banner_says_where_everything_is() {
     let broker = Broker::start(directory.path());
     assert_eq!(broker.banner[1], "data        data");
     assert!(
-        broker.banner[4].starts_with("durability  disk"),
+        broker.banner[5].starts_with("durability  disk"),
         "{:?}",
         broker.banner
     );
-    for name in ["kafka", "http"] {
+    for name in ["kafka", "amqp", "http"] {
         let addresses = broker.addresses(name);
         assert!(!addresses.is_empty());
         for address in &addresses {
@@ -64,7 +64,7 @@ fn a_file_in_the_working_directory_is_read() {
     std::fs::write(directory.join("firth.toml"), "durability = 'os'\n").unwrap();
     let broker = Broker::start(directory);
     assert!(
-        broker.banner[4].starts_with("durability  os"),
+        broker.banner[5].starts_with("durability  os"),
         "{:?}",
         broker.banner
     );
@@ -109,7 +109,9 @@ fn a_second_process_is_refused_and_told_the_firsts_pid() {
     let broker = Broker::start(directory.path());
     // The same ports, which are taken too.
     let kafka = broker.addresses("kafka")[0].to_string();
-    let arguments = ["serve", "--data", "data", "--kafka", &kafka, "--http", "off"];
+    let arguments = [
+        "serve", "--data", "data", "--kafka", &kafka, "--amqp", "off", "--http", "off",
+    ];
     let (code, error) = refused(directory.path(), &arguments, &[]);
     assert_eq!(code, Some(1));
     assert!(error.contains(&format!("(pid {})", broker.pid())), "{error}");
@@ -177,7 +179,7 @@ fn a_port_that_is_taken_is_named() {
     let address = taken.local_addr().unwrap().to_string();
     let (code, error) = refused(
         directory.path(),
-        &["serve", "--kafka", &address, "--http", "off"],
+        &["serve", "--kafka", &address, "--amqp", "off", "--http", "off"],
         &[],
     );
     assert_eq!(code, Some(1));
@@ -188,7 +190,7 @@ fn a_port_that_is_taken_is_named() {
 fn the_banner_warns_when_strangers_may_connect() {
     let directory = tempfile::tempdir().unwrap();
     let broker = Broker::start_with(directory.path(), &["--insecure"]);
-    assert!(broker.banner[5].contains("NONE"), "{:?}", broker.banner);
+    assert!(broker.banner[6].contains("NONE"), "{:?}", broker.banner);
 }
 
 #[test]

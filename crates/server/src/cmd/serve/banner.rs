@@ -1,4 +1,4 @@
-//! Seven lines that say where everything is. Programs may read them: a word, blanks, and the rest of the line; several
+//! Eight lines that say where everything is. Programs may read them: a word, blanks, and the rest of the line; several
 //! addresses are separated by a comma and a blank. They are written when the broker answers.
 
 use std::io::Write;
@@ -11,6 +11,7 @@ use crate::settings::{Durability, Settings, Shares};
 
 pub(super) struct Addresses {
     pub(super) kafka: Vec<SocketAddr>,
+    pub(super) amqp: Vec<SocketAddr>,
     pub(super) http: Vec<SocketAddr>,
 }
 
@@ -40,8 +41,8 @@ fn as_lines(settings: &Settings, shares: Shares, addresses: &Addresses) -> Strin
         Durability::Os => "os: a record is acknowledged when the operating system has it",
     };
     let authentication = match settings.insecure {
-        false => "none, loopback only",
-        true => "NONE: everyone who reaches these addresses may read and write",
+        false => "of AMQP clients; none of others, loopback only",
+        true => "of AMQP clients; NONE of others: everyone who reaches these addresses may read and write",
     };
     let mib = |bytes: usize| bytes / (1024 * 1024);
     let memory = format!(
@@ -53,6 +54,7 @@ fn as_lines(settings: &Settings, shares: Shares, addresses: &Addresses) -> Strin
         ("firth", env!("CARGO_PKG_VERSION").to_owned()),
         ("data", settings.data.display().to_string()),
         ("kafka", list(&addresses.kafka)),
+        ("amqp", list(&addresses.amqp)),
         ("http", list(&addresses.http)),
         ("durability", durability.to_owned()),
         ("auth", authentication.to_owned()),
@@ -71,6 +73,7 @@ fn as_json(settings: &Settings, shares: Shares, addresses: &Addresses) -> String
         "version": env!("CARGO_PKG_VERSION"),
         "data": settings.data.display().to_string(),
         "kafka": list(&addresses.kafka),
+        "amqp": list(&addresses.amqp),
         "http": list(&addresses.http),
         "durability": durability,
         "authentication": "none",
@@ -84,9 +87,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_banner_has_seven_lines_of_a_word_and_the_rest() {
+    fn the_banner_has_eight_lines_of_a_word_and_the_rest() {
         let addresses = Addresses {
             kafka: vec!["127.0.0.1:9092".parse().unwrap(), "[::1]:9092".parse().unwrap()],
+            amqp: vec!["127.0.0.1:5672".parse().unwrap()],
             http: Vec::new(),
         };
         let settings = Settings::default();
@@ -95,9 +99,19 @@ mod tests {
         let words: Vec<&str> = lines.iter().map(|(word, _)| *word).collect();
         assert_eq!(
             words,
-            ["firth", "data", "kafka", "http", "durability", "auth", "memory"]
+            [
+                "firth",
+                "data",
+                "kafka",
+                "amqp",
+                "http",
+                "durability",
+                "auth",
+                "memory"
+            ]
         );
         assert_eq!(lines[2].1.trim_start(), "127.0.0.1:9092, [::1]:9092");
-        assert_eq!(lines[3].1.trim_start(), "off");
+        assert_eq!(lines[3].1.trim_start(), "127.0.0.1:5672");
+        assert_eq!(lines[4].1.trim_start(), "off");
     }
 }

@@ -1,0 +1,87 @@
+use std::collections::VecDeque;
+
+use bytes::BytesMut;
+use firth_amqp_codec::{basic, write_method};
+
+/// The numbers of messages that are to be confirmed.
+#[derive(Default)]
+pub(crate) struct Confirms {
+    last: u64,
+    /// Of what was published since the last storing.
+    outcomes: VecDeque<Outcome>,
+}
+
+/// What the publisher is told of messages that follow each other: that they are safe, or that they were refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) last: u64,
+    count: u64,
+    is_refused: bool,
+}
+
+impl Confirms {
+    /// Numbers the next message.
+    pub(crate) fn published(&mut self, is_refused: bool) {
+        self.last = self.last.saturating_add(1);
+        let last = self.last;
+        match self.outcomes.back_mut() {
+            Some(outcome) if !is_refused && !outcome.is_refused => {
+                outcome.last = last;
+                outcome.count = outcome.count.saturating_add(1);
+            }
+            _ => self.outcomes.push_back(Outcome {
+                last,
+                count: 1,
+                is_refused,
+            }),
+        }
+    }
+
+    /// What there is to tell when all that was published is stored.
+    pub(crate) fn take(&mut self) -> VecDeque<Outcome> {
+        std::mem::take(&mut self.outcomes)
+    }
+}
+
+impl Outcome {
+    /// It was not stored, so that it is not told that it was.
+    pub(crate) fn refuse(self) -> Outcome {
+        Outcome {
+            is_refused: true,
+            ..self
+        }
+    }
+
+    /// Tells of this one and the one behind it together, if one answer can do that.
+    pub(crate) fn joined(self, next: Outcome) -> Option<Outcome> {
+        (self.is_refused == next.is_refused).then(|| Outcome {
+            last: next.last,
+            count: self.count.saturating_add(next.count),
+            is_refused: self.is_refused,
+        })
+    }
+
+    /// Everything before it was told of.
+    pub(crate) fn write(self, buf: &mut BytesMut, channel: u16) {
+        let (delivery_tag, multiple) = (self.last, self.count > 1);
+        match self.is_refused {
+            false => write_method(
+                buf,
+                channel,
+                &basic::Ack {
+                    delivery_tag,
+                    multiple,
+                },
+            ),
+            true => write_method(
+                buf,
+                channel,
+                &basic::Nack {
+                    delivery_tag,
+                    multiple,
+                    requeue: false,
+                },
+            ),
+        }
+    }
+}

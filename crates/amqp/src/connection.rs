@@ -1,0 +1,240 @@
+//! One task and one loop per connection.
+//!
+//! ```text
+//!           read              whole frames           commands            wait for what is durable       write
+//!  socket ---------> Input -----------------> Session ---------> Outgoing ------------------------------------> socket
+//!                                                ^
+//!                            Mailbox: queues ----'
+//! ```
+//!
+//! In a turn the loop takes the frames that one reading brought, stores what they published, delivers what queues gave its
+//! consumers, and waits. It does not go on while much waits to be written, so a client that does not read is not served, and
+//! its own socket fills.
+
+mod end;
+mod handshake;
+mod input;
+mod io;
+mod outgoing;
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use firth_amqp_codec::{Error, Frame, FrameKind, ReplyCode, Taken, take_frame};
+use firth_broker::connections::{Stream, stopped};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+
+pub(crate) use self::end::Ending;
+pub(crate) use self::handshake::{Capabilities, Opened};
+use self::io::Io;
+pub(crate) use self::outgoing::Outgoing;
+use crate::closed::Closed;
+use crate::exception::{Exception, Quoted};
+use crate::server::{Client, Places};
+use crate::session::Session;
+
+/// Between two looks at a connection without heartbeats.
+const TICK: Duration = Duration::from_secs(30);
+/// Ticks without a sign of life after which a client is gone: twice the agreed time, as each tick is half of it.
+const QUIET_TICKS_MAX: u32 = 4;
+/// Bytes of a payload that are told of it in a text.
+const SNIPPET_BYTES: usize = 16;
+
+/// Serves one client until it goes or `stopping` resolves.
+pub(crate) async fn run<S: Stream>(
+    stream: S,
+    client: Client,
+    mut places: Places,
+    stopping: impl Future<Output = ()>,
+) -> Closed {
+    let mut io = Io::new(stream, client.clone());
+    let mut stopping = pin!(stopping);
+    let ms = client.server.config.handshake_ms_max;
+    let handshake = timeout(Duration::from_millis(ms), handshake::run(&mut io, &client));
+    let opened = tokio::select! {
+        biased;
+        () = &mut stopping => return Closed::Stopping,
+        opened = handshake => match opened {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(closed)) => return closed,
+            Err(_elapsed) => return Closed::HandshakeTimeout { seconds: ms / 1000 },
+        },
+    };
+    places.handshake = None;
+    let heartbeat_s = opened.heartbeat_s;
+    let mut connection = Connection {
+        io,
+        session: Session::new(client, opened),
+        frames: Bytes::new(),
+        ticks: ticks(heartbeat_s),
+        heartbeat_s,
+        quiet_ticks: 0,
+    };
+    let ending = connection.serve(stopping).await;
+    let Connection { io, session, .. } = connection;
+    end::end(io, session, ending, heartbeat_s).await
+}
+
+fn ticks(heartbeat_s: u16) -> Interval {
+    let period = match heartbeat_s {
+        0 => TICK,
+        seconds => Duration::from_millis(u64::from(seconds).saturating_mul(500)),
+    };
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+struct Connection<S> {
+    io: Io<S>,
+    session: Session,
+    /// Whole frames that were received together and not looked at yet.
+    frames: Bytes,
+    ticks: Interval,
+    heartbeat_s: u16,
+    quiet_ticks: u32,
+}
+
+impl<S: Stream> Connection<S> {
+    async fn serve(&mut self, mut stopping: Pin<&mut impl Future<Output = ()>>) -> Ending {
+        loop {
+            let turn = async {
+                self.take_frames().await?;
+                self.session.store(&mut self.io.outgoing)?;
+                if self.io.has_room() {
+                    self.session.deliver(&mut self.io.outgoing).await?;
+                }
+                self.wait(stopping.as_mut()).await
+            };
+            if let Err(ending) = turn.await {
+                return ending;
+            }
+        }
+    }
+
+    async fn take_frames(&mut self) -> Result<(), Ending> {
+        while self.io.has_room() {
+            if self.frames.is_empty() {
+                self.frames = self.io.input.take_frames(self.io.frame_max).map_err(bad_frame)?;
+                if self.frames.is_empty() {
+                    return match self.io.is_ended() {
+                        true => Err(Ending::Closed(Closed::Gone)),
+                        false => Ok(()),
+                    };
+                }
+            }
+            match take_frame(&mut self.frames, self.io.frame_max).map_err(bad_frame)? {
+                Taken::Whole(frame) => self.take_frame(&frame).await?,
+                Taken::Incomplete { .. } => self.frames = Bytes::new(),
+            }
+            if self.frames.is_empty() {
+                // Queues and others get their turn before more is taken.
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_frame(&mut self, frame: &Frame) -> Result<(), Ending> {
+        match (frame.channel, frame.kind) {
+            (0, FrameKind::Heartbeat) if frame.payload.is_empty() => Ok(()),
+            (_, FrameKind::Heartbeat) if !frame.payload.is_empty() => {
+                Err(Ending::Exception(unknown_frame(frame)))
+            }
+            (0, FrameKind::Method) => self
+                .session
+                .connection_method(&mut self.io.outgoing, &frame.payload),
+            (0, _) | (_, FrameKind::Heartbeat) => Err(Ending::Exception(unexpected_frame(frame))),
+            _ => self.session.channel_frame(&mut self.io.outgoing, frame).await,
+        }
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&mut self, stopping: Pin<&mut impl Future<Output = ()>>) -> Result<(), Ending> {
+        let Connection {
+            io, session, frames, ..
+        } = self;
+        let mailbox = session.mailbox().clone();
+        let inbox = session.inbox().clone();
+        let deleted = session.virtual_host_deleted();
+        tokio::select! {
+            biased;
+            () = stopping => Err(Ending::Stopping),
+            moved = poll_fn(|cx| poll(io, session, frames, cx)) => moved,
+            () = mailbox.raised() => Ok(()),
+            () = inbox.raised() => Ok(()),
+            () = stopped(deleted) => Err(Ending::VirtualHostDeleted),
+            _ = self.ticks.tick() => self.tick(),
+        }
+    }
+
+    fn tick(&mut self) -> Result<(), Ending> {
+        self.session.check_timeouts(&mut self.io.outgoing)?;
+        if self.heartbeat_s == 0 {
+            return Ok(());
+        }
+        if !std::mem::take(&mut self.io.has_sent) {
+            self.io.heartbeat();
+        }
+        let has_received = std::mem::take(&mut self.io.has_received);
+        // What the client sends is not read while it does not read itself.
+        if has_received || !self.frames.is_empty() {
+            self.quiet_ticks = 0;
+            return Ok(());
+        }
+        self.quiet_ticks = self.quiet_ticks.saturating_add(1);
+        if self.quiet_ticks > QUIET_TICKS_MAX {
+            let seconds = u64::from(self.heartbeat_s).saturating_mul(2);
+            return Err(Ending::Closed(Closed::HeartbeatTimeout { seconds }));
+        }
+        Ok(())
+    }
+}
+
+/// Ready when something can be done that could not be done before.
+fn poll<S: Stream>(
+    io: &mut Io<S>,
+    session: &mut Session,
+    frames: &Bytes,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Ending>> {
+    session.poll_confirms(cx, &mut io.outgoing)?;
+    if let Poll::Ready(Err(closed)) = io.poll_flush(cx) {
+        return Poll::Ready(Err(Ending::Closed(closed)));
+    }
+    if !io.has_room() {
+        return Poll::Pending;
+    }
+    if !frames.is_empty() || session.has_deliveries() {
+        return Poll::Ready(Ok(()));
+    }
+    io.poll_read(cx, session.held_bytes()).map_err(Ending::Closed)
+}
+
+fn bad_frame(error: Error) -> Ending {
+    Ending::BadFrame(Exception::new(ReplyCode::FrameError, error.to_string()))
+}
+
+fn snippet(frame: &Frame) -> String {
+    let kind = frame.kind as u8;
+    match frame.payload.get(..SNIPPET_BYTES) {
+        Some(first) if frame.payload.len() > SNIPPET_BYTES => {
+            format!("type {kind}, first {SNIPPET_BYTES} octets = {}", Quoted(first))
+        }
+        _ => format!("type {kind}, all octets = {}", Quoted(&frame.payload)),
+    }
+}
+
+fn unexpected_frame(frame: &Frame) -> Exception {
+    Exception::new(ReplyCode::UnexpectedFrame, snippet(frame))
+}
+
+fn unknown_frame(frame: &Frame) -> Exception {
+    Exception::new(
+        ReplyCode::FrameError,
+        format!("{}: unknown_frame", snippet(frame)),
+    )
+}
