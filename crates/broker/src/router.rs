@@ -174,4 +174,4 @@ impl Targets {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,14 +7,14 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::topology::tests::{broker, queue_named};
-use crate::{Broker, Destination, NewBinding, NewExchange, VirtualHostSettings};
+use crate::{Broker, Destination, NewBinding, NewExchange, NewQueue, VirtualHostSettings};
 
 const EXCHANGES: [&str; 5] = ["a", "b", "c", "d", "e"];
 const QUEUES: [&str; 4] = ["q1", "q2", "q3", "q4"];
 const KEYS: [&str; 6] = ["", "x", "y", "x.y", "#", "x.*"];
 
 #[derive(Clone, Debug)]
-enum Change {
+pub(crate) enum Change {
     DeclareExchange {
         name: usize,
         kind: usize,
@@ -29,7 +29,7 @@ enum Change {
 }
 
 /// Source, destination, key, and the header that a headers exchange asks for.
-type Bound = (usize, Result<usize, usize>, usize, u8);
+pub(crate) type Bound = (usize, Result<usize, usize>, usize, u8);
 
 fn bound() -> impl Strategy<Value = Bound> {
     let exchange = 0..EXCHANGES.len();
@@ -40,7 +40,7 @@ fn bound() -> impl Strategy<Value = Bound> {
     (exchange, destination, 0..KEYS.len(), 0..2_u8)
 }
 
-fn change() -> impl Strategy<Value = Change> {
+pub(crate) fn change() -> impl Strategy<Value = Change> {
     let exchange = || 0..EXCHANGES.len();
     let alternate = proptest::option::weighted(0.5, exchange());
     prop_oneof![
@@ -194,8 +194,8 @@ fn new_binding((source, destination, key, header): &Bound) -> NewBinding {
     }
 }
 
-/// What is refused is what changes nothing in the model.
-fn apply(virtual_host: &VirtualHost, change: &Change) {
+/// What is refused is what changes nothing in the model. Every second queue is durable, and so are auto-delete exchanges.
+pub(crate) fn apply(virtual_host: &VirtualHost, change: &Change) {
     match change {
         Change::DeclareExchange {
             name,
@@ -223,9 +223,12 @@ fn apply(virtual_host: &VirtualHost, change: &Change) {
             _ = virtual_host.delete_exchange(EXCHANGES[*name], *if_unused);
         }
         Change::DeclareQueue(name) => {
-            virtual_host
-                .declare_queue(queue_named(QUEUES[*name]), None)
-                .unwrap();
+            let durable = name % 2 == 0;
+            let new = NewQueue {
+                durable,
+                ..queue_named(QUEUES[*name])
+            };
+            virtual_host.declare_queue(new, None).unwrap();
         }
         Change::DeleteQueue(name) => _ = virtual_host.delete_queue(QUEUES[*name], false, false),
         Change::Bind(bound) => _ = virtual_host.bind(new_binding(bound)),

@@ -223,3 +223,6 @@ impl VirtualHost {
         Ok(Some(contents.commit.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests;
