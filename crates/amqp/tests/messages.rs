@@ -5,6 +5,7 @@
 mod support;
 
 use firth_amqp_codec::*;
+use firth_broker::{Destination, HeaderMatch, NewBinding, NewTopic};
 use support::{TestBroker, short, table};
 
 #[tokio::test]
@@ -468,6 +469,71 @@ async fn rejected_messages_say_what_they_died_of() {
     let headers = format!("{:?}", properties.headers.unwrap());
     assert!(headers.contains(r#""reason": "rejected""#), "{headers}");
     assert!(headers.contains(r#""x-first-death-queue": "q""#), "{headers}");
+    client.close().await;
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_topic_that_is_bound_gets_messages_by_their_keys() {
+    let broker = TestBroker::start().await;
+    let topic = NewTopic {
+        name: "telemetry".to_owned(),
+        partitions: Some(3),
+        configs: vec![("cleanup.policy".to_owned(), Some("compact".to_owned()))],
+    };
+    let topic = broker.broker.create_topic(topic).await.unwrap().topic;
+    let binding = NewBinding {
+        source: "amq.topic".into(),
+        destination: Destination::Topic("telemetry".into()),
+        key: "#".to_owned(),
+        arguments: Vec::new(),
+        header_match: HeaderMatch::default(),
+    };
+    broker
+        .broker
+        .topology()
+        .virtual_host("/")
+        .unwrap()
+        .bind(binding)
+        .unwrap();
+    let mut client = broker.client().await;
+    let _: confirm::SelectOk = client.call(1, &confirm::Select { no_wait: false }).await;
+    let headers = table(&[("x-partition-key", FieldValue::LongStr(b"device-7"))]);
+    let keyed = BasicProperties {
+        headers: Some(headers.as_table()),
+        ..Default::default()
+    };
+    for (key, properties, is_taken) in [
+        ("sensors.a", &keyed, true),
+        ("sensors.b", &BasicProperties::default(), true),
+        // A compacted topic takes nothing without a key.
+        ("", &BasicProperties::default(), false),
+    ] {
+        let publish = basic::Publish {
+            exchange: short("amq.topic"),
+            routing_key: short(key),
+            mandatory: true,
+            ..Default::default()
+        };
+        client.publish_with(1, &publish, properties, key.as_bytes()).await;
+        match is_taken {
+            true => _ = client.expect::<basic::Ack>(1).await,
+            false => _ = client.expect::<basic::Nack>(1).await,
+        }
+    }
+    for (key, body) in [("device-7", "sensors.a"), ("sensors.b", "sensors.b")] {
+        let partition = firth_broker::partition_of(key.as_bytes(), 3);
+        let read = broker
+            .broker
+            .read(&topic, partition, 0, usize::MAX)
+            .await
+            .unwrap();
+        let holds = |text: &str| {
+            let mut slices = read.slices.iter();
+            slices.any(|slice| slice.windows(text.len()).any(|window| window == text.as_bytes()))
+        };
+        assert!(holds(key) && holds(body), "{key}");
+    }
     client.close().await;
     broker.stop().await;
 }

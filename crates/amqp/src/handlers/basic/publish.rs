@@ -18,7 +18,7 @@ const EXPIRY_MS_MAX: u64 = 315_360_000_000;
 
 /// What became of a message.
 pub(in crate::handlers) struct Done {
-    /// Queues that are full did not take it.
+    /// Queues that are full, and topics whose rules it breaks, did not take it.
     pub(in crate::handlers) refused: usize,
     /// It goes back to its publisher, who wants to know that nobody took it.
     pub(in crate::handlers) is_returned: bool,
@@ -212,6 +212,8 @@ impl Session {
         let published = publication
             .publish(&name, &targets.queues, &message)
             .map_err(not_stored)?;
+        let broker = &self.client.server.broker;
+        let of_topics = publication.publish_to_topics(broker, &targets.topics, &message);
         if let Some(delay_ms) = publish.delay_ms {
             for exchange in &targets.delayed {
                 message.exchange = exchange.name.as_bytes();
@@ -221,7 +223,7 @@ impl Session {
         let is_reply = targets.is_empty() && self.send_reply(publish, &body);
         let is_unroutable = targets.is_empty() && !is_reply;
         Ok(Done {
-            refused: published.refused,
+            refused: published.refused.saturating_add(of_topics.refused),
             is_returned: publish.method.mandatory && is_unroutable,
         })
     }
