@@ -466,3 +466,9 @@ async fn limits_of_bytes_hold_across_a_restart() {
     drops.advance();
     assert_eq!(Client::new(&drops, 9).receive().await, ["9", "10", "1112"]);
 }
+
+#[test]
+fn an_idle_queue_is_small() {
+    assert!(size_of::<Queue>() <= 264, "{}", size_of::<Queue>());
+    assert!(size_of::<Lane>() <= 320, "{}", size_of::<Lane>());
+}
