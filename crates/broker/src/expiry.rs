@@ -12,8 +12,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::Broker;
-use crate::dead_letter::Reason;
-use crate::queue::{Queue, Reader, Taken, deadline_ms};
+use crate::queue::{Queue, Reader, deadline_ms};
 
 /// Messages that are looked at together.
 const LOOK_MAX: u64 = 64;
@@ -111,41 +110,36 @@ impl Expiry {
 
     /// Takes out what has expired at the head, and notes when the next message does.
     async fn look_at_head(&mut self, queue: &Arc<Queue>) {
-        while let Some(taken) = queue.take_head(LOOK_MAX) {
+        while let Some(peeked) = queue.peek_head(LOOK_MAX) {
             let now_ms = self.broker.clock().wall_ms();
             let ttl_ms = queue.definition().options.message_ttl_ms;
-            let mut expires_ms = None;
-            let head = taken.clone();
-            let read = Reader::of_dead(queue.clone())
-                .read(taken, |delivered| {
-                    let deadline = deadline_ms(&delivered.message, ttl_ms, delivered.published_ms);
-                    let has_expired = deadline.is_some_and(|deadline| deadline <= now_ms);
-                    if !has_expired {
-                        expires_ms = Some((delivered.offset, deadline));
-                    }
-                    has_expired
-                })
-                .await;
-            if let Err((error, taken)) = read {
+            let (priority, offsets) = (peeked.priority, peeked.offsets.clone());
+            let mut first = None;
+            let mut reader = Reader::of_dead(queue.clone());
+            let read = reader.read(peeked, |delivered| {
+                let deadline = deadline_ms(&delivered.message, ttl_ms, delivered.published_ms);
+                let has_expired = deadline.is_some_and(|deadline| deadline <= now_ms);
+                if !has_expired {
+                    first = Some((delivered.offset, deadline));
+                }
+                has_expired
+            });
+            if let Err((error, _)) = read.await {
                 tracing::debug!(%error, queue = ?queue.definition(), "what expires cannot be read");
-                queue.give_back([taken], false);
                 return;
             }
-            let Some((first, deadline)) = expires_ms else {
-                queue.reject([head], Reason::Expired);
-                continue;
-            };
-            let (expired, rest) = split_at(head, first);
-            // What comes next is the head then, and nobody need look at it again.
-            queue.head_is_known(rest.priority, first, deadline.is_some());
-            queue.give_back([rest], false);
-            if let Some(deadline) = deadline {
-                self.note(deadline, Watched::Head, queue);
+            let end = first.map_or(offsets.end, |(offset, _)| offset);
+            if let Some((offset, deadline)) = first {
+                // Nobody need look at what is the head then.
+                queue.head_is_known(priority, offset, deadline.is_some());
+                if let Some(deadline) = deadline {
+                    self.note(deadline, Watched::Head, queue);
+                }
             }
-            if let Some(expired) = expired {
-                queue.reject([expired], Reason::Expired);
+            queue.expire_head(priority, offsets.start..end);
+            if first.is_some() {
+                return;
             }
-            return;
         }
     }
 
@@ -193,14 +187,5 @@ async fn sleep(ms: Option<i64>) {
     match ms {
         Some(ms) => tokio::time::sleep(Duration::from_millis(ms.unsigned_abs())).await,
         None => std::future::pending().await,
-    }
-}
-
-/// What lies before the offset, and what begins with it.
-fn split_at(taken: Taken, offset: i64) -> (Option<Taken>, Taken) {
-    let before = offset.abs_diff(taken.offsets.start);
-    match taken.split(before) {
-        (expired, Some(rest)) if before > 0 => (Some(expired), rest),
-        (empty, rest) => (None, rest.unwrap_or(empty)),
     }
 }

@@ -70,7 +70,7 @@ pub use counters::Counters;
 pub use definitions::{NewTopic, PARTITIONS_MAX, PARTITIONS_TOTAL_MAX, QuotaEdits};
 pub use error::{DefineError, Error, ProduceError, ReadError, StateError};
 pub use memory::{Memory, Reservation};
-pub use message::Message;
+pub use message::{Delay, Message};
 pub use offsets::{At, OffsetAndTimestamp};
 pub use produce::Appended;
 pub use properties::PropertiesFormat;

@@ -36,14 +36,14 @@ pub struct Message<'a> {
     pub priority: u8,
     /// As [`crate::dead_letter`] encodes them.
     pub deaths: &'a [u8],
-    /// It is published later. Nobody who delivers it sees that.
-    pub(crate) delay: Option<Delay<'a>>,
+    /// It waits in a bucket; None for every message that is in a queue.
+    pub delay: Option<Delay<'a>>,
     pub body: &'a [u8],
 }
 
 /// When a message is published to its exchange, and where that is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Delay<'a> {
+pub struct Delay<'a> {
     /// In milliseconds since 1970.
     pub(crate) due_ms: i64,
     pub(crate) virtual_host: &'a [u8],

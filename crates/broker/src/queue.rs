@@ -174,12 +174,27 @@ impl Queue {
         state.expiry.is_scheduled = is_scheduled;
     }
 
-    /// Takes the first messages to see whether they have expired.
-    pub(crate) fn take_head(self: &Arc<Queue>, max: u64) -> Option<Taken> {
+    /// The first messages, for somebody who looks whether they have expired. Nobody acquires them: others would overtake them.
+    pub(crate) fn peek_head(&self, max: u64) -> Option<Taken> {
         let mut state = lock(&self.state);
         state.expiry.is_scheduled = false;
         self.look(&mut state.machine);
-        state.machine.take(max)
+        state.machine.peek(max)
+    }
+
+    /// What was found to have expired leaves the queue, as far as it is still ready.
+    pub(crate) fn expire_head(self: &Arc<Queue>, priority: u8, offsets: Range<i64>) {
+        let mut state = lock(&self.state);
+        let mut expired = Vec::new();
+        while let Some((first, head)) = state.machine.head()
+            && first == priority
+            && offsets.contains(&head)
+            && let Some(taken) = state.machine.take(offsets.end.abs_diff(head))
+        {
+            expired.push(taken);
+        }
+        self.bury(&mut state, expired, Reason::Expired);
+        self.note_change(&mut state);
     }
 
     pub fn definition(&self) -> &QueueDefinition {

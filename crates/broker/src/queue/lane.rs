@@ -273,9 +273,18 @@ impl Lane {
 
     /// The offset of the first message that is ready.
     pub(crate) fn head(&self) -> Option<i64> {
-        let untouched = self.settled.next_absent(self.next);
-        let untouched = Some(untouched).filter(|offset| *offset < self.end);
-        self.returned.first().or(untouched)
+        Some(self.peek(1)?.start)
+    }
+
+    /// The first messages that are ready, at most so many. Nobody acquires them.
+    pub(crate) fn peek(&self, max: u64) -> Option<Range<i64>> {
+        if let Some(returned) = self.returned.next_range(0, max) {
+            return Some(returned);
+        }
+        let start = self.settled.next_absent(self.next);
+        let end = self.settled.next_present(start).unwrap_or(self.end).min(self.end);
+        let end = end.min(start.saturating_add_unsigned(max));
+        (start < end).then_some(start..end)
     }
 
     /// The first messages that are ready, at most so many, all alike in what is known of them.
@@ -514,6 +523,8 @@ impl Lane {
                 .into_iter()
                 .flatten()
                 .for_each(|range| _ = all.insert(range));
+            // The cursor that is stored may be behind: what it does not say the page has to.
+            all.insert(in_page.start..self.low.clamp(in_page.start, in_page.end));
             self.stored.pages.insert(number);
             let returns = self.returns.range(in_page);
             put(Change::Page {

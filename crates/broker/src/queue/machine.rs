@@ -82,6 +82,18 @@ impl Machine {
         self.lanes.insert(at, Box::new(lane));
     }
 
+    /// The first messages that are ready, at most so many. Nobody acquires them.
+    pub(super) fn peek(&self, max: u64) -> Option<Taken> {
+        self.lanes().find_map(|lane| {
+            Some(Taken {
+                priority: lane.priority(),
+                offsets: lane.peek(max)?,
+                redelivered: false,
+                returns: 0,
+            })
+        })
+    }
+
     /// Priority and offset of the first message that is ready.
     pub(super) fn head(&self) -> Option<(u8, i64)> {
         self.lanes()

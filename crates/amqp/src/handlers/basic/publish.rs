@@ -201,13 +201,15 @@ impl Session {
         targets: &Targets,
     ) -> Result<Done, Exception> {
         let body = publish.body.clone().into_bytes();
-        let mut message = Message::default();
-        message.exchange = publish.method.exchange.as_bytes();
-        message.routing_key = publish.method.routing_key.as_bytes();
-        message.properties = &publish.properties;
-        message.expiration_ms = publish.expiration_ms;
-        message.priority = publish.priority;
-        message.body = &body;
+        let mut message = Message {
+            exchange: publish.method.exchange.as_bytes(),
+            routing_key: publish.method.routing_key.as_bytes(),
+            properties: &publish.properties,
+            expiration_ms: publish.expiration_ms,
+            priority: publish.priority,
+            body: &body,
+            ..Message::default()
+        };
         let name = self.virtual_host_name().clone();
         let published = publication
             .publish(&name, &targets.queues, &message)

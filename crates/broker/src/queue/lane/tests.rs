@@ -189,7 +189,7 @@ impl Run {
                 model.append(count);
                 lane.advance(model.end());
             }
-            Step::Take(max) => match lane.take(max) {
+            Step::Take(max) => match lane.peek(max).and_then(|_| lane.take(max)) {
                 None => assert_eq!(model.count(State::Ready), 0),
                 Some(taken) => {
                     assert!(taken.len() <= max);
