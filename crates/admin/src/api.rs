@@ -87,7 +87,7 @@ fn of_topology() -> Router<Admin> {
         .route("/api/exchanges/{vhost}", get(exchanges::list_of))
         .route(
             "/api/exchanges/{vhost}/{exchange}",
-            get(exchanges::get).delete(exchanges::delete),
+            get(exchanges::get).put(exchanges::put).delete(exchanges::delete),
         )
         .route(
             "/api/exchanges/{vhost}/{exchange}/bindings/source",
@@ -101,7 +101,7 @@ fn of_topology() -> Router<Admin> {
         .route("/api/queues/{vhost}", get(queues::list_of))
         .route(
             "/api/queues/{vhost}/{queue}",
-            get(queues::get).delete(queues::delete),
+            get(queues::get).put(queues::put).delete(queues::delete),
         )
         .route(
             "/api/queues/{vhost}/{queue}/contents",
@@ -110,7 +110,7 @@ fn of_topology() -> Router<Admin> {
         .route("/api/queues/{vhost}/{queue}/bindings", get(bindings::to_queue))
         .route("/api/bindings", get(bindings::list))
         .route("/api/bindings/{vhost}", get(bindings::list_of))
-        .route(binding, get(bindings::between))
+        .route(binding, get(bindings::between).post(bindings::post))
         .route(
             &format!("{binding}/{{properties}}"),
             get(bindings::get).delete(bindings::delete),

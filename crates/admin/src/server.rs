@@ -52,6 +52,8 @@ pub struct Admin {
     pub backups: BackupSlot,
     /// What the engine was opened with.
     pub durability: Durability,
+    /// What declares queues as an AMQP client would.
+    pub amqp: firth_amqp::Server,
     /// Absent if there is no Kafka listener.
     pub kafka: Option<Kafka>,
 }

@@ -50,6 +50,11 @@ impl Exception {
         self
     }
 
+    /// Without the name of its code.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(crate) fn is_hard(&self) -> bool {
         self.code.is_hard()
     }

@@ -15,6 +15,7 @@ use firth_amqp_codec::{Command, Method, ReplyCode, ShortStr, access};
 use firth_broker::Queue;
 
 pub(crate) use self::basic::give_back;
+pub(crate) use self::exchange::Binding;
 use crate::arguments::named;
 use crate::connection::{Ending, Outgoing};
 use crate::exception::{Exception, fail};

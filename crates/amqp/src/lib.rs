@@ -29,6 +29,7 @@
     )
 )]
 
+mod administration;
 mod arguments;
 mod channel;
 mod closed;
@@ -42,6 +43,7 @@ mod replies;
 mod server;
 mod session;
 
+pub use administration::{Change, Refused};
 pub use config::Config;
 pub use metrics::Metrics;
 pub use server::Server;

@@ -65,6 +65,32 @@ pub(crate) struct Api {
     headers: String,
 }
 
+/// An argument of what is declared.
+#[derive(Clone)]
+pub(crate) struct Argument {
+    name: String,
+    value: Value,
+}
+
+impl Argument {
+    /// `NAME=VALUE`, where what is no JSON is a text.
+    pub(crate) fn parse(text: &str) -> Result<Argument> {
+        let Some((name, value)) = text.split_once('=') else {
+            bail!("an argument is NAME=VALUE");
+        };
+        let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        let name = name.to_owned();
+        Ok(Argument { name, value })
+    }
+}
+
+pub(crate) fn arguments(given: &[Argument]) -> Value {
+    let fields = given
+        .iter()
+        .map(|argument| (argument.name.clone(), argument.value.clone()));
+    Value::Object(fields.collect())
+}
+
 /// A path, of segments that may have any characters.
 pub(crate) fn path<const N: usize>(segments: [&str; N]) -> String {
     let mut path = "/api".to_owned();
@@ -99,6 +125,10 @@ impl Api {
         self.ask("PUT", path, &body.to_string()).map(|_| ())
     }
 
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<()> {
+        self.ask("POST", path, &body.to_string()).map(|_| ())
+    }
+
     pub(crate) fn delete(&self, path: &str) -> Result<()> {
         self.ask("DELETE", path, "").map(|_| ())
     }
@@ -125,7 +155,7 @@ impl Api {
                 self.server
             ),
             ("401", Some(reason)) => format!("{login} may not do that: {reason}"),
-            ("404", _) => "there is no such thing".to_owned(),
+            ("404", None | Some("Not Found")) => "there is no such thing".to_owned(),
             (_, Some(reason)) => reason.to_owned(),
             (status, None) => format!("{} refused ({status}): {}", self.server, body.trim_end()),
         }

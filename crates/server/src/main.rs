@@ -56,12 +56,14 @@ enum Command {
     /// List, describe and delete consumer groups, and move their offsets
     #[command(subcommand)]
     Group(cmd::group::Command),
-    /// List, empty and delete queues
+    /// Declare, list, empty and delete queues
     #[command(subcommand)]
     Queue(cmd::queue::Command),
-    /// List and delete exchanges
+    /// Declare, list and delete exchanges
     #[command(subcommand)]
     Exchange(cmd::exchange::Command),
+    /// Bind queues, topics and exchanges to exchanges, and list bindings
+    Bind(cmd::bind::Args),
     /// Add, list, change and delete users
     #[command(subcommand)]
     User(cmd::user::Command),
@@ -106,6 +108,7 @@ fn main() -> ExitCode {
         Command::Group(command) => cmd::group::run(command),
         Command::Queue(command) => cmd::queue::run(command),
         Command::Exchange(command) => cmd::exchange::run(command),
+        Command::Bind(args) => cmd::bind::run(&args),
         Command::User(command) => cmd::user::run(command),
         Command::Permission(command) => cmd::permission::run(command),
         Command::Config(command) => cmd::config::run(command),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use firth_amqp::Refused;
+use firth_amqp_codec::ReplyCode;
 use firth_broker::TopologyError;
 use firth_broker::authorizer::Denied;
 use firth_broker::users::UsersError;
@@ -24,6 +26,8 @@ pub(super) enum Error {
     NotAuthorised(String),
     BadRequest(String),
     NotFound,
+    /// What the request names besides its path.
+    Missing(String),
     TooLarge,
     /// Try again later.
     Unavailable(String),
@@ -40,6 +44,7 @@ impl Error {
             Error::NotAuthorised(reason) => (StatusCode::UNAUTHORIZED, "not_authorised", reason),
             Error::BadRequest(reason) => (StatusCode::BAD_REQUEST, "bad_request", reason),
             Error::NotFound => (StatusCode::NOT_FOUND, "Object Not Found", "Not Found".to_owned()),
+            Error::Missing(reason) => (StatusCode::NOT_FOUND, "not_found", reason),
             Error::TooLarge => {
                 let reason = "the body of the request is too large".to_owned();
                 (StatusCode::PAYLOAD_TOO_LARGE, "bad_request", reason)
@@ -72,6 +77,20 @@ impl From<Failed> for Error {
 impl From<Denied> for Error {
     fn from(_: Denied) -> Error {
         Error::NotAuthorised("Access refused.".to_owned())
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Error {
+        match refused {
+            Refused::Exception { code, text } => match code {
+                ReplyCode::AccessRefused => Error::NotAuthorised("Access refused.".to_owned()),
+                ReplyCode::NotFound => Error::Missing(text),
+                ReplyCode::ResourceError | ReplyCode::InternalError => Error::Unavailable(text),
+                _ => Error::BadRequest(text),
+            },
+            Refused::Unavailable => Error::Unavailable(refused.to_string()),
+        }
     }
 }
 

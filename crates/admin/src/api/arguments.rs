@@ -1,7 +1,9 @@
 //! The arguments of what is declared, as JSON. They are stored as an AMQP field table.
 
-use firth_amqp_codec::{Array, FieldValue, Table};
+use firth_amqp_codec::{Array, ArrayWriter, FieldTable, FieldValue, Table, TableWriter};
 use serde_json::{Map, Value};
+
+use super::answer::Error;
 
 /// What cannot be read is shown as none: it was written by a protocol and read when it was declared.
 pub(super) fn shown(arguments: &[u8]) -> Value {
@@ -42,4 +44,61 @@ fn of_value(value: FieldValue<'_>) -> Value {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Arguments that a request brings.
+pub(super) fn read(given: Option<&Value>) -> Result<FieldTable, Error> {
+    let no_fields = Map::new();
+    let fields = match given {
+        None => &no_fields,
+        Some(Value::Object(fields)) => fields,
+        Some(_) => return Err(Error::BadRequest("arguments are to be an object".to_owned())),
+    };
+    if fields.values().any(has_null) {
+        return Err(Error::BadRequest("null_not_allowed".to_owned()));
+    }
+    let table = FieldTable::build(|table| put_all(table, fields));
+    table.map_err(|error| Error::BadRequest(error.to_string()))
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(has_null),
+        Value::Object(fields) => fields.values().any(has_null),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+fn put_all(table: &mut TableWriter<'_>, fields: &Map<String, Value>) {
+    for (name, value) in fields {
+        match value {
+            Value::Object(inner) => _ = table.put_table(name, |table| put_all(table, inner)),
+            Value::Array(items) => _ = table.put_array(name, |array| push_all(array, items)),
+            simple => _ = table.put(name, scalar(simple)),
+        }
+    }
+}
+
+fn push_all(array: &mut ArrayWriter<'_>, items: &[Value]) {
+    for item in items {
+        match item {
+            Value::Object(inner) => _ = array.push_table(|table| put_all(table, inner)),
+            Value::Array(items) => _ = array.push_array(|array| push_all(array, items)),
+            simple => _ = array.push(scalar(simple)),
+        }
+    }
+}
+
+/// Whole numbers have 64 bits, as RabbitMQ makes them of JSON.
+fn scalar(value: &Value) -> FieldValue<'_> {
+    match value {
+        Value::Bool(value) => FieldValue::Bool(*value),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => FieldValue::I64(whole),
+            None => FieldValue::F64(number.as_f64().unwrap_or(f64::MAX)),
+        },
+        Value::String(text) => FieldValue::LongStr(text.as_bytes()),
+        Value::Null | Value::Array(_) | Value::Object(_) => FieldValue::Void,
+    }
 }

@@ -7,8 +7,11 @@ use std::hash::Hasher;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use firth_amqp::Change;
 use firth_broker::HeaderMatch;
 use firth_broker::authorizer::{self, Operation, Passage};
 use firth_broker::{Binding, Destination, ExchangeKind, NewBinding, VirtualHost};
@@ -17,6 +20,7 @@ use siphasher::sip::SipHasher13;
 
 use super::answer::{self, Answer, Error, json};
 use super::arguments;
+use super::body::Body;
 use super::caller::Caller;
 use super::exchanges::name_of;
 use super::list::Wanted;
@@ -48,11 +52,15 @@ fn name((_, binding): &Item) -> String {
 }
 
 fn properties_key(binding: &Binding) -> String {
-    let key = match &*binding.key {
-        "" if binding.arguments().is_empty() => return "~".to_owned(),
+    key_of(&binding.key, binding.arguments())
+}
+
+fn key_of(key: &str, arguments: &[u8]) -> String {
+    let key = match key {
+        "" if arguments.is_empty() => return "~".to_owned(),
         key => quoted(key),
     };
-    match binding.arguments() {
+    match arguments {
         [] => key,
         arguments => {
             let mut hasher = SipHasher13::new();
@@ -197,6 +205,27 @@ pub(super) async fn between(
     let destination = destination(&kind, &to)?;
     let bindings = between_ends(&virtual_host, name_of(&source), &destination)?;
     answered(wanted, vec![(virtual_host, bindings)]).await
+}
+
+/// Answers with where the binding is, below its source.
+pub(super) async fn post(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((virtual_host, source, kind, to)): Path<Ends>,
+    body: Body,
+) -> Answer {
+    let (virtual_host, access) = caller.open(&admin, &virtual_host)?;
+    let key = body.text("routing_key")?.unwrap_or_default();
+    let arguments = arguments::read(body.get("arguments"))?;
+    let place = format!("{}/{}", quoted(&to), quoted(&key_of(key, arguments.as_bytes())));
+    let change = Change::Binding {
+        source: name_of(&source).to_owned(),
+        destination: destination(&kind, &to)?,
+        key: key.to_owned(),
+        arguments,
+    };
+    admin.amqp.change(&virtual_host, access, change).await?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, place)]).into_response())
 }
 
 fn known(bindings: Vec<Arc<Binding>>, properties: &str) -> Result<Arc<Binding>, Error> {

@@ -53,6 +53,17 @@ impl Body {
         }
     }
 
+    /// Not set if there is no such field.
+    pub(super) fn flag(&self, field: &str) -> Result<bool, Error> {
+        match self.get(field) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(Value::String(text)) if text == "true" => Ok(true),
+            Some(Value::String(text)) if text == "false" => Ok(false),
+            Some(_) => Err(Error::BadRequest(format!("{field} is to be true or false"))),
+        }
+    }
+
     /// Fields that all have to be there.
     pub(super) fn texts<const N: usize>(&self, fields: [&str; N]) -> Result<[&str; N], Error> {
         let missing = fields.iter().find(|field| self.get(field).is_none());

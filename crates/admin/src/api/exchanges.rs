@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
+use firth_amqp::Change;
 use firth_broker::authorizer::Operation;
 use firth_broker::{Exchange, ExchangeKind, TopologyError, VirtualHost};
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Error, json};
+use super::body::Body;
 use super::caller::Caller;
 use super::list::Wanted;
 use super::virtual_hosts::visible;
@@ -89,6 +91,27 @@ pub(super) async fn get(
     let exchange = virtual_host.exchange(name_of(&exchange)).ok_or(Error::NotFound)?;
     virtual_host.commit().await?;
     Ok(json(&shown(&(virtual_host.name().clone(), exchange))))
+}
+
+pub(super) async fn put(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((virtual_host, exchange)): Path<(String, String)>,
+    body: Body,
+) -> Answer {
+    let (virtual_host, access) = caller.open(&admin, &virtual_host)?;
+    let name = name_of(&exchange);
+    let is_new = virtual_host.exchange(name).is_none();
+    let change = Change::Exchange {
+        name: name.to_owned(),
+        kind: body.text("type")?.unwrap_or("direct").to_owned(),
+        durable: body.flag("durable")?,
+        auto_delete: body.flag("auto_delete")?,
+        internal: body.flag("internal")?,
+        arguments: arguments::read(body.get("arguments"))?,
+    };
+    admin.amqp.change(&virtual_host, access, change).await?;
+    Ok(answer::put(is_new))
 }
 
 pub(super) async fn delete(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
+use firth_amqp::Change;
 use firth_broker::authorizer::Operation;
 use firth_broker::{NotDeleted, Queue, QueueKind};
 use firth_broker::{TopologyError, VirtualHost};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Error, json};
 use super::arguments;
+use super::body::Body;
 use super::caller::Caller;
 use super::list::Wanted;
 use super::virtual_hosts::visible;
@@ -100,6 +102,24 @@ fn to_be_changed(virtual_host: &VirtualHost, name: &str) -> Result<Arc<Queue>, E
             Err(Error::BadRequest(reason))
         }
     }
+}
+
+pub(super) async fn put(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((virtual_host, queue)): Path<(String, String)>,
+    body: Body,
+) -> Answer {
+    let (virtual_host, access) = caller.open(&admin, &virtual_host)?;
+    let is_new = virtual_host.queue(&queue).is_none();
+    let change = Change::Queue {
+        name: queue,
+        durable: body.flag("durable")?,
+        auto_delete: body.flag("auto_delete")?,
+        arguments: arguments::read(body.get("arguments"))?,
+    };
+    admin.amqp.change(&virtual_host, access, change).await?;
+    Ok(answer::put(is_new))
 }
 
 pub(super) async fn delete(

@@ -645,3 +645,140 @@ async fn hostile_names_are_data() {
     let (_, users) = running.get_as(GUEST, "/api/users").await;
     assert_eq!(users[0]["name"], name);
 }
+
+/// The reasons are those that RabbitMQ 3.10.8 gives.
+#[tokio::test]
+async fn what_is_declared_is_declared_as_by_a_client() {
+    let running = start().await;
+    let put = async |path: &str, body: Value| running.ask(GUEST, "PUT", path, &body).await;
+    let (queue, exchange) = ("/api/queues/%2F/q", "/api/exchanges/%2F/e");
+    let arguments =
+        json!({ "x-max-length": 5, "x-dead-letter-exchange": "dl", "other": [1, { "a": [true, 1.5] }] });
+    let body = json!({ "durable": true, "arguments": arguments });
+    assert_eq!(put(queue, body.clone()).await.0, 201);
+    assert_eq!(put(queue, body).await.0, 204);
+    assert_eq!(running.get_as(GUEST, queue).await.1["arguments"], arguments);
+    let declared = running
+        .broker
+        .topology()
+        .virtual_host("/")
+        .unwrap()
+        .queue("q")
+        .unwrap();
+    assert_eq!(declared.definition().options.max_length, Some(5));
+    let body = json!({ "type": "topic", "durable": true, "arguments": { "alternate-exchange": "x" } });
+    assert_eq!(put(exchange, body).await.0, 201);
+    for (path, body, why) in [
+        (
+            queue,
+            json!({}),
+            "inequivalent arg 'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'",
+        ),
+        (
+            "/api/queues/%2F/r",
+            json!({ "arguments": { "x-max-length": -1 } }),
+            "invalid arg 'x-max-length' for queue 'r' in vhost '/': {value_negative,-1}",
+        ),
+        (
+            "/api/queues/%2F/r",
+            json!({ "arguments": { "x": [null] } }),
+            "null_not_allowed",
+        ),
+        (
+            exchange,
+            json!({ "type": "direct" }),
+            "inequivalent arg 'type' for exchange 'e' in vhost '/': received 'direct' but current is 'topic'",
+        ),
+        (
+            "/api/exchanges/%2F/f",
+            json!({ "type": "bogus" }),
+            "unknown exchange type 'bogus'",
+        ),
+    ] {
+        assert_eq!(reason(&put(path, body).await), (400, why));
+    }
+    assert_eq!(
+        reason(&put("/api/exchanges/%2F/amq.new", json!({})).await),
+        (401, "Access refused.")
+    );
+    assert_eq!(
+        reason(&put("/api/exchanges/%2F/amq.default", json!({})).await),
+        (401, "Access refused.")
+    );
+}
+
+#[tokio::test]
+async fn bindings_come_and_go() {
+    let running = start().await;
+    running.declare().await;
+    let queue = NewQueue {
+        name: "r".to_owned(),
+        durable: true,
+        exclusive: None,
+        auto_delete: false,
+        options: QueueOptions::default(),
+        arguments: Vec::new(),
+    };
+    let virtual_host = running.broker.topology().virtual_host("/").unwrap();
+    running.broker.declare_queue(&virtual_host, queue).await.unwrap();
+    let post = async |path: &str, body: Value| running.ask(GUEST, "POST", path, &body).await;
+    let between = "/api/bindings/%2F/e/e/q/r";
+    let body = json!({ "routing_key": "a.#", "arguments": { "x": 1 } });
+    assert_eq!(post(between, body).await.0, 201);
+    assert_eq!(post("/api/bindings/%2F/e/e/e/amq.fanout", json!({})).await.0, 201);
+    let (_, bindings) = running.get_as(GUEST, between).await;
+    assert_eq!(
+        (&bindings[0]["routing_key"], &bindings[0]["arguments"]),
+        (&json!("a.#"), &json!({ "x": 1 }))
+    );
+    let key = bindings[0]["properties_key"]
+        .as_str()
+        .unwrap()
+        .replace('%', "%25");
+    let one = format!("{between}/{key}");
+    assert_eq!(running.get_as(GUEST, &one).await.1, bindings[0]);
+    assert_eq!(running.ask(GUEST, "DELETE", &one, &Value::Null).await.0, 204);
+    assert_eq!(running.get_as(GUEST, &one).await.0, 404);
+    let absent = post("/api/bindings/%2F/e/nope/q/q", json!({})).await;
+    assert_eq!(reason(&absent), (404, "no exchange 'nope' in vhost '/'"));
+    assert_eq!(post("/api/bindings/%2F/e/e/x/q", json!({})).await.0, 404);
+}
+
+/// Without any one of the permissions that AMQP asks for, nothing is declared.
+#[tokio::test]
+async fn declarations_take_the_permissions_that_they_take_elsewhere() {
+    let running = start().await;
+    running.declare().await;
+    running.user(MANAGEMENT, "administrator").await;
+    let dead_letters = json!({ "arguments": { "x-dead-letter-exchange": "d" } });
+    let alternate = json!({ "arguments": { "alternate-exchange": "a" } });
+    for (method, path, body, needs) in [
+        ("PUT", "/api/queues/%2F/n", json!({}), ["n", "", ""]),
+        ("PUT", "/api/queues/%2F/n", dead_letters, ["n", "d", "n"]),
+        ("PUT", "/api/exchanges/%2F/n", json!({}), ["n", "", ""]),
+        ("PUT", "/api/exchanges/%2F/n", alternate, ["n", "a", "n"]),
+        (
+            "POST",
+            "/api/bindings/%2F/e/e/q/q",
+            json!({ "routing_key": "n" }),
+            ["", "q", "e"],
+        ),
+    ] {
+        let before = running.get_as(GUEST, "/api/bindings").await;
+        for missing in (0..3).filter(|nth| !needs[*nth].is_empty()) {
+            let mut others = [".*"; 3];
+            others[missing] = "^$";
+            running.permit(MANAGEMENT, others[0], others[1], others[2]).await;
+            let answer = running.ask(MANAGEMENT, method, path, &body).await;
+            assert_eq!(reason(&answer), (401, "Access refused."), "{path} {missing}");
+            assert_eq!(running.get_as(GUEST, "/api/bindings").await, before);
+        }
+        let [configure, write, read] = needs.map(|name| format!("^{name}$"));
+        running.permit(MANAGEMENT, &configure, &write, &read).await;
+        let answer = running.ask(MANAGEMENT, method, path, &body).await;
+        assert_eq!(answer.0, 201, "{path} {answer:?}");
+        if method == "PUT" {
+            assert_eq!(running.ask(GUEST, "DELETE", path, &Value::Null).await.0, 204);
+        }
+    }
+}

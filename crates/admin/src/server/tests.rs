@@ -43,7 +43,9 @@ pub(super) async fn start_with(engine: Engine, backups: BackupSlot) -> Running {
     let address = listener.local_addr().unwrap();
     let (stop, stopping) = watch::channel(false);
     let health = Health::default();
+    let amqp = firth_amqp::Server::new(broker.clone(), firth_amqp::Config::default());
     let admin = Admin {
+        amqp,
         broker: broker.clone(),
         engine,
         health: health.clone(),

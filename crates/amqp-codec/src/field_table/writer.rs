@@ -78,6 +78,12 @@ impl ArrayWriter<'_> {
             .nested(b'F', |output| write(&mut TableWriter { output }));
         self
     }
+
+    pub fn push_array(&mut self, write: impl FnOnce(&mut ArrayWriter<'_>)) -> &mut Self {
+        self.output
+            .nested(b'A', |output| write(&mut ArrayWriter { output }));
+        self
+    }
 }
 
 impl Output {

@@ -81,6 +81,11 @@ impl Outgoing {
         }
     }
 
+    /// Whether nothing waits for something to be durable.
+    pub(crate) fn is_released(&self) -> bool {
+        self.parked.is_empty()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.parked.is_empty() && self.is_written()
     }

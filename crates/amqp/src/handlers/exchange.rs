@@ -128,7 +128,7 @@ impl Session {
     }
 
     /// Binds or unbinds.
-    pub(super) fn bind(
+    pub(crate) fn bind(
         &mut self,
         out: &mut Outgoing,
         binding: Binding<'_>,
@@ -191,11 +191,11 @@ impl Session {
 }
 
 /// A binding as a method names it.
-pub(super) struct Binding<'a> {
-    pub(super) source: String,
-    pub(super) destination: Destination,
-    pub(super) key: &'a ShortStr,
-    pub(super) arguments: &'a FieldTable,
+pub(crate) struct Binding<'a> {
+    pub(crate) source: String,
+    pub(crate) destination: Destination,
+    pub(crate) key: &'a ShortStr,
+    pub(crate) arguments: &'a FieldTable,
 }
 
 struct ToExchange<'a> {

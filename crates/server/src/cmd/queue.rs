@@ -1,3 +1,4 @@
+pub(crate) mod declare;
 pub(crate) mod delete;
 pub(crate) mod list;
 pub(crate) mod purge;
@@ -8,6 +9,8 @@ use anyhow::Result;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    /// Declare a queue, unless there is one like it
+    Declare(declare::Args),
     /// List the queues
     List(list::Args),
     /// Delete the messages of queues that nobody has taken yet
@@ -18,6 +21,7 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
+        Command::Declare(args) => declare::run(&args),
         Command::List(args) => list::run(&args),
         Command::Purge(args) => purge::run(&args),
         Command::Delete(args) => delete::run(&args),

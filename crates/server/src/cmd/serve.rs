@@ -180,7 +180,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
         let (server, stopping) = (server.clone(), stopping.clone());
         listeners.spawn(async move { server.serve(listener, stopping).await });
     }
-    serve_amqp(&mut listeners, &broker, amqp, &stopping);
+    let amqp_server = serve_amqp(&mut listeners, &broker, amqp, &stopping);
     let backups = BackupSlot::default();
     for listener in http {
         let admin = Admin {
@@ -188,6 +188,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<ExitCode> {
             engine: engine.clone(),
             health: health.clone(),
             backups: backups.clone(),
+            amqp: amqp_server.clone(),
             kafka: kafka_side.clone(),
             durability: settings.durability.of_engine(),
         };
@@ -234,12 +235,13 @@ fn serve_amqp(
     broker: &Broker,
     amqp: Vec<TcpListener>,
     stopping: &watch::Receiver<bool>,
-) {
-    let server = firth_amqp::Server::new(broker.clone(), firth_amqp::Config::default());
+) -> firth_amqp::Server {
+    let amqp_server = firth_amqp::Server::new(broker.clone(), firth_amqp::Config::default());
     for listener in amqp {
-        let (server, stopping) = (server.clone(), stopping.clone());
+        let (server, stopping) = (amqp_server.clone(), stopping.clone());
         listeners.spawn(async move { server.serve(listener, stopping).await });
     }
+    amqp_server
 }
 
 impl Running {

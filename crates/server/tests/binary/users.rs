@@ -1,4 +1,4 @@
-//! `firth user`, `firth permission`, `firth queue` and `firth exchange`.
+//! `firth user`, `firth permission`, `firth queue`, `firth exchange` and `firth bind`.
 
 use crate::broker::{Broker, Start};
 use crate::commands::error;
@@ -151,4 +151,73 @@ fn queues_and_exchanges_are_listed_and_asked_for() {
         refused.contains("alice may not do that: Not management user"),
         "{refused}"
     );
+}
+
+#[test]
+fn queues_are_declared_bound_and_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start(directory.path());
+    let declare = "queue declare q --argument x-max-length=5 --argument x-queue-type=classic";
+    assert_eq!(succeed(&broker, declare, ""), "declared q\n");
+    assert_eq!(succeed(&broker, declare, ""), "declared q\n");
+    let other = fail(&broker, "queue declare q --transient", "");
+    assert!(
+        other.contains("inequivalent arg 'durable' for queue 'q'"),
+        "{other}"
+    );
+    let json = succeed(&broker, "queue list --json", "");
+    assert!(
+        json.contains("\"arguments\":{\"x-max-length\":5,\"x-queue-type\":\"classic\"}"),
+        "{json}"
+    );
+    assert_eq!(
+        succeed(&broker, "exchange declare e --type topic", ""),
+        "declared e\n"
+    );
+
+    assert_eq!(succeed(&broker, "bind e a.# --queue q", ""), "bound q to e\n");
+    succeed(&broker, "bind e b --exchange amq.fanout", "");
+    broker.succeed(&["topic", "create", "events"], "");
+    succeed(&broker, "bind e # --topic events", "");
+    let absent = fail(&broker, "bind nope a --queue q", "");
+    assert!(absent.contains("no exchange 'nope' in vhost '/'"), "{absent}");
+    let list = succeed(&broker, "bind e", "");
+    let mut rows: Vec<Vec<_>> = list
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    rows.sort();
+    let expected = [
+        ["e", "#", "topic", "events", "{}"],
+        ["e", "a.#", "queue", "q", "{}"],
+        ["e", "b", "exchange", "amq.fanout", "{}"],
+    ];
+    assert_eq!(rows, expected);
+    assert_eq!(
+        succeed(&broker, "bind --json", "").lines().count(),
+        4,
+        "and that of the default exchange"
+    );
+    let none = fail(&broker, "bind e x --queue q --delete", "");
+    assert!(none.contains("q is not bound to e with the key \"x\""), "{none}");
+    assert_eq!(
+        succeed(&broker, "bind e a.# --queue q --delete", ""),
+        "unbound q from e\n"
+    );
+    assert_eq!(
+        succeed(&broker, "bind e # --topic events --delete", ""),
+        "unbound events from e\n"
+    );
+    let nothing = fail(&broker, "bind --queue q", "");
+    assert!(nothing.contains("--topic"), "{nothing}");
+
+    assert_eq!(succeed(&broker, "queue purge q", ""), "purged q\n");
+    assert_eq!(
+        succeed(&broker, "queue delete q --if-unused --if-empty", ""),
+        "deleted q\n"
+    );
+    let used = fail(&broker, "exchange delete e --if-unused", "");
+    assert!(used.contains("in use"), "{used}");
+    assert_eq!(succeed(&broker, "exchange delete e", ""), "deleted e\n");
 }
