@@ -305,11 +305,12 @@ impl Queue {
         let mut state = lock(&self.state);
         self.look(&mut state.machine);
         let counts = state.machine.counts();
-        if if_unused && counts.consumers > 0 {
-            return Err(NotDeleted::InUse);
-        }
+        // Of both reasons RabbitMQ says this one.
         if if_empty && counts.ready > 0 {
             return Err(NotDeleted::NotEmpty);
+        }
+        if if_unused && counts.consumers > 0 {
+            return Err(NotDeleted::InUse);
         }
         self.queues.forget(self.id());
         self.is_deleted.store(true, Ordering::Release);

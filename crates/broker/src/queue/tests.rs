@@ -260,10 +260,11 @@ async fn deletion_tells_consumers_and_leaves_nothing() {
     let broker = open(&engine).await;
     let logs = engine.logs().len();
     let queue = declare(&broker, 1, true, QueueOptions::default());
-    publish(&broker, &[&queue], &["a"]).await;
-    let client = Client::new(&queue, 9);
+    publish(&broker, &[&queue], &["a", "b"]).await;
+    let client = Client::new(&queue, 1);
     assert_eq!(queue.delete(true, false), Err(NotDeleted::InUse));
-    assert_eq!(queue.delete(false, false), Ok(0));
+    assert_eq!(queue.delete(true, true), Err(NotDeleted::NotEmpty));
+    assert_eq!(queue.delete(false, false), Ok(1));
     let events = client.mailbox.take();
     assert!(matches!(
         events[..],
