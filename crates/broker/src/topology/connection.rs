@@ -42,7 +42,7 @@ impl VirtualHost {
     fn disconnect(&self, connection: ConnectionId) -> Result<Commit, TopologyError> {
         self.connections.fetch_sub(1, Ordering::Relaxed);
         let mut contents = self.write()?;
-        let queues = contents.exclusive_queues(connection).to_vec();
+        let queues = contents.exclusive_queues(connection);
         if queues.is_empty() {
             return Ok(Commit::done());
         }

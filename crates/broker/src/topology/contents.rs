@@ -1,7 +1,7 @@
 //! What lies in a virtual host, and what routes through it. It is changed as a whole, under the lock of its virtual host.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use firth_log::Commit;
 use super::bindings::Bindings;
 use super::{Binding, Destination, Exchange, VirtualHostSettings, exchange};
 use crate::router::{Matcher, Sink};
-use crate::{ConnectionId, Queue};
+use crate::{ConnectionId, Queue, QueueId};
 
 #[derive(Debug)]
 pub(crate) struct Contents {
@@ -19,7 +19,8 @@ pub(crate) struct Contents {
     pub(super) is_deleted: bool,
     exchanges: HashMap<Arc<str>, Routing>,
     queues: HashSet<ByName>,
-    exclusive: HashMap<ConnectionId, Vec<Arc<Queue>>>,
+    /// Of each connection.
+    exclusive: HashMap<ConnectionId, BTreeMap<QueueId, Arc<Queue>>>,
     pub(super) bindings: Bindings,
     /// Of the newest record.
     pub(super) commit: Commit,
@@ -91,8 +92,9 @@ impl Contents {
         self.queues.len()
     }
 
-    pub(super) fn exclusive_queues(&self, connection: ConnectionId) -> &[Arc<Queue>] {
-        self.exclusive.get(&connection).map_or(&[], Vec::as_slice)
+    pub(super) fn exclusive_queues(&self, connection: ConnectionId) -> Vec<Arc<Queue>> {
+        let queues = self.exclusive.get(&connection);
+        queues.map_or(Vec::new(), |queues| queues.values().cloned().collect())
     }
 
     pub(super) fn put_exchange(&mut self, exchange: Arc<Exchange>) {
@@ -106,7 +108,8 @@ impl Contents {
 
     pub(super) fn put_queue(&mut self, queue: Arc<Queue>) {
         if let Some(connection) = queue.definition().exclusive {
-            self.exclusive.entry(connection).or_default().push(queue.clone());
+            let queues = self.exclusive.entry(connection).or_default();
+            queues.insert(queue.id(), queue.clone());
         }
         self.queues.insert(ByName(queue));
     }
@@ -219,7 +222,7 @@ impl Contents {
             return;
         };
         if let Some(queues) = self.exclusive.get_mut(&connection) {
-            queues.retain(|other| !Arc::ptr_eq(other, queue));
+            queues.remove(&queue.id());
             if queues.is_empty() {
                 self.exclusive.remove(&connection);
             }
