@@ -71,9 +71,11 @@ impl From<Ending> for Refused {
     fn from(ending: Ending) -> Refused {
         match ending {
             Ending::Exception(exception) | Ending::BadFrame(exception) => exception.into(),
-            Ending::Asked | Ending::Stopping | Ending::VirtualHostDeleted | Ending::Closed(_) => {
-                Refused::Unavailable
-            }
+            Ending::Asked
+            | Ending::Stopping
+            | Ending::VirtualHostDeleted
+            | Ending::UserDeleted
+            | Ending::Closed(_) => Refused::Unavailable,
         }
     }
 }

@@ -159,14 +159,15 @@ impl<S: Stream> Connection<S> {
         } = self;
         let mailbox = session.mailbox().clone();
         let inbox = session.inbox().clone();
-        let deleted = session.virtual_host_deleted();
+        let (virtual_host_deleted, user_deleted) = (session.virtual_host_deleted(), session.user_deleted());
         tokio::select! {
             biased;
             () = stopping => Err(Ending::Stopping),
             moved = poll_fn(|cx| poll(io, session, frames, cx)) => moved,
             () = mailbox.raised() => Ok(()),
             () = inbox.raised() => Ok(()),
-            () = stopped(deleted) => Err(Ending::VirtualHostDeleted),
+            () = stopped(virtual_host_deleted) => Err(Ending::VirtualHostDeleted),
+            () = stopped(user_deleted) => Err(Ending::UserDeleted),
             _ = self.ticks.tick() => self.tick(),
         }
     }

@@ -135,6 +135,10 @@ impl Session {
         self.virtual_host.deleted()
     }
 
+    pub(crate) fn user_deleted(&self) -> watch::Receiver<bool> {
+        self.access.principal().deleted()
+    }
+
     pub(crate) fn authorize(&mut self, operation: &Operation<'_>) -> Result<(), Exception> {
         Ok(self.access.authorize(operation)?)
     }

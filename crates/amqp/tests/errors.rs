@@ -550,3 +550,35 @@ async fn clients_are_told_that_the_broker_stops() {
     );
     stopped.await.unwrap();
 }
+
+/// What a user may do is asked anew when it changes, also of a connection that has been told yes before.
+#[tokio::test]
+async fn what_is_revoked_is_refused_on_an_open_connection() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.client().await;
+    client.declare(1, "q").await;
+    let users = broker.broker.users();
+    let mut permissions = users.permissions().remove(0);
+    permissions.configure = "^$".into();
+    users.set_permissions(permissions).await.unwrap();
+    client.declare_unanswered(1, "q").await;
+    assert_eq!(
+        client.closed(1).await,
+        "403 ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'guest'"
+    );
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_deleted_is_cut_off() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.client().await;
+    client.declare(1, "q").await;
+    client.consume(1, "q", "tag", false).await;
+    broker.broker.users().delete("guest").await.unwrap();
+    assert_eq!(
+        client.connection_closed().await,
+        "320 CONNECTION_FORCED - user 'guest' is deleted"
+    );
+    broker.stop().await;
+}

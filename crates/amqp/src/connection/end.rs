@@ -22,6 +22,7 @@ pub(crate) enum Ending {
     Asked,
     Stopping,
     VirtualHostDeleted,
+    UserDeleted,
     Exception(Exception),
     /// What follows cannot be made out any more.
     BadFrame(Exception),
@@ -34,9 +35,11 @@ impl Ending {
     pub(crate) fn into_exception(self) -> Exception {
         match self {
             Ending::Exception(exception) | Ending::BadFrame(exception) => exception,
-            Ending::Asked | Ending::Stopping | Ending::VirtualHostDeleted | Ending::Closed(_) => {
-                Exception::new(ReplyCode::InternalError, "the storage has failed")
-            }
+            Ending::Asked
+            | Ending::Stopping
+            | Ending::VirtualHostDeleted
+            | Ending::UserDeleted
+            | Ending::Closed(_) => Exception::new(ReplyCode::InternalError, "the storage has failed"),
         }
     }
 }
@@ -78,6 +81,11 @@ pub(super) async fn end<S: Stream>(
         }
         Ending::VirtualHostDeleted => {
             let exception = forced(&format!("vhost '{}' is deleted", session.virtual_host_name()));
+            (exception.clone(), true, Closed::Exception(exception))
+        }
+        Ending::UserDeleted => {
+            let user = session.access.principal().name();
+            let exception = forced(&format!("user '{user}' is deleted"));
             (exception.clone(), true, Closed::Exception(exception))
         }
         Ending::Exception(exception) => (exception.clone(), true, Closed::Exception(exception)),

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::watch;
+
 use super::credentials::Credentials;
 
 /// The tag of those who may do everything in the administration.
@@ -49,12 +51,18 @@ impl Principal {
     pub fn name(&self) -> &Arc<str> {
         &self.identity.name
     }
+
+    /// Becomes true when the user is deleted: its connections are to be closed then.
+    pub fn deleted(&self) -> watch::Receiver<bool> {
+        self.identity.deleted.subscribe()
+    }
 }
 
 /// Lasts from the creation of a user to its deletion. Two are the same if they are the same object.
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) name: Arc<str>,
+    pub(crate) deleted: watch::Sender<bool>,
 }
 
 /// A user, as the store has it.

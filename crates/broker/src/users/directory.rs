@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::watch;
+
 use super::account::{Account, DEFAULT_USER, Identity, Permissions, TopicPermissions};
 use super::credentials::Credentials;
 use super::record::{Removed, Stored};
@@ -81,7 +83,11 @@ impl Directory {
 
     pub(crate) fn remove(&mut self, removed: &Removed) {
         match removed {
-            Removed::User(name) => _ = self.accounts.remove(name),
+            Removed::User(name) => {
+                if let Some(account) = self.accounts.remove(name) {
+                    account.identity.deleted.send_replace(true);
+                }
+            }
             Removed::Permissions { virtual_host, user } => {
                 self.permissions.remove(&(user.clone(), virtual_host.clone()));
             }
@@ -100,7 +106,12 @@ impl Directory {
     /// Who has logged in as a user stays that when the user is changed.
     fn put_account(&mut self, name: Arc<str>, tags: Arc<[Arc<str>]>, credentials: Credentials) {
         let known = self.accounts.get(&name).map(|account| account.identity.clone());
-        let identity = known.unwrap_or_else(|| Arc::new(Identity { name: name.clone() }));
+        let identity = known.unwrap_or_else(|| {
+            Arc::new(Identity {
+                name: name.clone(),
+                deleted: watch::Sender::new(false),
+            })
+        });
         let account = Account {
             identity,
             tags,

@@ -64,6 +64,7 @@ async fn read_all(engine: &Engine, report: &mut Report) -> Result<()> {
         (LogId::META, Name::Meta),
         (LogId::DEFINITIONS, Name::Definitions),
         (LogId::GROUPS, Name::Groups),
+        (LogId::QUEUES, Name::Queues),
         (LogId::TOPOLOGY, Name::Topology),
         (LogId::USERS, Name::Users),
     ];

@@ -36,6 +36,7 @@ pub(super) enum Name {
     Partition(Arc<str>, i32),
     Definitions,
     Groups,
+    Queues,
     Topology,
     Users,
     Meta,
@@ -59,6 +60,7 @@ impl fmt::Display for Name {
             Name::Partition(topic, partition) => write!(f, "partition {partition} of {topic}"),
             Name::Definitions => f.write_str("the definitions of topics"),
             Name::Groups => f.write_str("what consumer groups stored"),
+            Name::Queues => f.write_str("what queues store beside their messages"),
             Name::Topology => f.write_str("what is declared in virtual hosts"),
             Name::Users => f.write_str("users and what they may do"),
             Name::Meta => f.write_str("the engine's own log"),
@@ -74,6 +76,7 @@ impl Name {
             Name::Partition(topic, partition) => format!("{topic}/{partition}"),
             Name::Definitions => "definitions".to_owned(),
             Name::Groups => "groups".to_owned(),
+            Name::Queues => "queues".to_owned(),
             Name::Topology => "topology".to_owned(),
             Name::Users => "users".to_owned(),
             Name::Meta => "meta".to_owned(),
@@ -227,8 +230,8 @@ impl Report {
     /// Logs of topics, and those that belong to none; not those that are our own.
     fn listed(&self) -> impl Iterator<Item = &PartitionReport> {
         let is_ours = |name: &Name| {
-            use Name::{Definitions, Groups, Meta, Topology, Users};
-            matches!(name, Definitions | Groups | Topology | Users | Meta)
+            use Name::{Definitions, Groups, Meta, Queues, Topology, Users};
+            matches!(name, Definitions | Groups | Queues | Topology | Users | Meta)
         };
         self.logs.iter().filter(move |read| !is_ours(&read.name))
     }
