@@ -22,6 +22,10 @@ pub enum Error {
         value: u64,
     },
 
+    /// A short string that has to be text and is none.
+    #[error("{field}: malformed UTF-8")]
+    NotText { field: &'static str },
+
     /// A frame of a type that there is not, or one that does not end with the frame-end octet.
     #[error("frame: {what} is {value}")]
     Frame { what: &'static str, value: u8 },
@@ -62,7 +66,8 @@ impl Error {
         match &mut self {
             Error::Incomplete { field, .. }
             | Error::Trailing { field, .. }
-            | Error::Malformed { field, .. } => {
+            | Error::Malformed { field, .. }
+            | Error::NotText { field } => {
                 if field.is_empty() {
                     *field = name;
                 }
@@ -78,12 +83,13 @@ impl Error {
     /// The code with which the connection ends because of this.
     pub fn reply_code(&self) -> ReplyCode {
         match self {
-            Error::Frame { .. } | Error::FrameTooLarge { .. } => ReplyCode::FrameError,
-            Error::UnknownMethod { .. } => ReplyCode::NotImplemented,
-            Error::Incomplete { .. }
+            Error::Frame { .. }
+            | Error::FrameTooLarge { .. }
+            | Error::Incomplete { .. }
             | Error::Trailing { .. }
-            | Error::Malformed { .. }
-            | Error::TooLong { .. } => ReplyCode::SyntaxError,
+            | Error::NotText { .. } => ReplyCode::FrameError,
+            Error::UnknownMethod { .. } => ReplyCode::NotImplemented,
+            Error::Malformed { .. } | Error::TooLong { .. } => ReplyCode::SyntaxError,
         }
     }
 }

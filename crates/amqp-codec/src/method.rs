@@ -150,10 +150,8 @@ mod tests {
         let error = decode_method(&Bytes::from_static(delete)).unwrap_err();
         assert_eq!(
             error,
-            Error::Malformed {
-                field: "queue.delete.queue",
-                what: "offset of malformed UTF-8",
-                value: 1
+            Error::NotText {
+                field: "queue.delete.queue"
             }
         );
         let publish = b"\0\x3c\0\x28\0\0\0\x02k\xff\0".as_slice();

@@ -40,6 +40,11 @@ use crate::session::Session;
 const TICK: Duration = Duration::from_secs(30);
 /// Ticks without a sign of life after which a client is gone: twice the agreed time, as each tick is half of it.
 const QUIET_TICKS_MAX: u32 = 4;
+/// Type, channel and size.
+const FRAME_START_BYTES: usize = 7;
+/// What a method begins with, and a header.
+const METHOD_BYTES_MIN: usize = 4;
+const HEADER_BYTES_MIN: usize = 12;
 /// Bytes of a payload that are told of it in a text.
 const SNIPPET_BYTES: usize = 16;
 
@@ -118,7 +123,8 @@ impl<S: Stream> Connection<S> {
     async fn take_frames(&mut self) -> Result<(), Ending> {
         while self.io.has_room() {
             if self.frames.is_empty() {
-                self.frames = self.io.input.take_frames(self.io.frame_max).map_err(bad_frame)?;
+                let taken = self.io.input.take_frames(self.io.frame_max);
+                self.frames = taken.map_err(|error| bad_frame(&error, self.io.input.received()))?;
                 if self.frames.is_empty() {
                     return match self.io.is_ended() {
                         true => Err(Ending::Closed(Closed::Gone)),
@@ -126,7 +132,9 @@ impl<S: Stream> Connection<S> {
                     };
                 }
             }
-            match take_frame(&mut self.frames, self.io.frame_max).map_err(bad_frame)? {
+            let front = self.frames.clone();
+            let taken = take_frame(&mut self.frames, self.io.frame_max);
+            match taken.map_err(|error| bad_frame(&error, &front))? {
                 Taken::Whole(frame) => self.take_frame(&frame).await?,
                 Taken::Incomplete { .. } => self.frames = Bytes::new(),
             }
@@ -139,6 +147,14 @@ impl<S: Stream> Connection<S> {
     }
 
     async fn take_frame(&mut self, frame: &Frame) -> Result<(), Ending> {
+        let payload_bytes_min = match frame.kind {
+            FrameKind::Method => METHOD_BYTES_MIN,
+            FrameKind::Header => HEADER_BYTES_MIN,
+            FrameKind::Body | FrameKind::Heartbeat => 0,
+        };
+        if frame.payload.len() < payload_bytes_min {
+            return Err(Ending::Exception(unknown_frame(frame)));
+        }
         match (frame.channel, frame.kind) {
             (0, FrameKind::Heartbeat) if frame.payload.is_empty() => Ok(()),
             (_, FrameKind::Heartbeat) if !frame.payload.is_empty() => {
@@ -209,33 +225,51 @@ fn poll<S: Stream>(
     if !io.has_room() {
         return Poll::Pending;
     }
-    if !frames.is_empty() || session.has_deliveries() {
+    if !frames.is_empty() || session.has_deliveries() || io.input.has_front(io.frame_max) {
         return Poll::Ready(Ok(()));
     }
     io.poll_read(cx, session.held_bytes()).map_err(Ending::Closed)
 }
 
-fn bad_frame(error: Error) -> Ending {
-    Ending::BadFrame(Exception::new(ReplyCode::FrameError, error.to_string()))
+/// What lies at the beginning is no frame. The texts are RabbitMQ's.
+fn bad_frame(error: &Error, front: &[u8]) -> Ending {
+    let kind = front.first().copied().unwrap_or_default();
+    let size = front
+        .get(3..)
+        .and_then(<[u8]>::first_chunk::<4>)
+        .copied()
+        .unwrap_or_default();
+    let size = usize::try_from(u32::from_be_bytes(size)).unwrap_or(usize::MAX);
+    let rest = front.get(FRAME_START_BYTES..).unwrap_or_default();
+    let payload = rest.get(..size).unwrap_or(rest);
+    let text = match error {
+        Error::FrameTooLarge { size, max } => {
+            format!("{}: {{frame_too_large,{size},{max}}}", snippet(kind, &[]))
+        }
+        Error::Frame {
+            what: "frame-end",
+            value,
+        } => format!("{}: {{invalid_frame_end_marker,{value}}}", snippet(kind, payload)),
+        _ => format!("{}: unknown_frame", snippet(kind, payload)),
+    };
+    Ending::BadFrame(Exception::new(ReplyCode::FrameError, text))
 }
 
-fn snippet(frame: &Frame) -> String {
-    let kind = frame.kind as u8;
-    match frame.payload.get(..SNIPPET_BYTES) {
-        Some(first) if frame.payload.len() > SNIPPET_BYTES => {
+fn snippet(kind: u8, payload: &[u8]) -> String {
+    match payload.get(..SNIPPET_BYTES) {
+        Some(first) if payload.len() > SNIPPET_BYTES => {
             format!("type {kind}, first {SNIPPET_BYTES} octets = {}", Quoted(first))
         }
-        _ => format!("type {kind}, all octets = {}", Quoted(&frame.payload)),
+        _ => format!("type {kind}, all octets = {}", Quoted(payload)),
     }
 }
 
-fn unexpected_frame(frame: &Frame) -> Exception {
-    Exception::new(ReplyCode::UnexpectedFrame, snippet(frame))
+pub(crate) fn unexpected_frame(frame: &Frame) -> Exception {
+    let text = snippet(frame.kind as u8, &frame.payload);
+    Exception::new(ReplyCode::UnexpectedFrame, text).of_frame()
 }
 
 fn unknown_frame(frame: &Frame) -> Exception {
-    Exception::new(
-        ReplyCode::FrameError,
-        format!("{}: unknown_frame", snippet(frame)),
-    )
+    let text = format!("{}: unknown_frame", snippet(frame.kind as u8, &frame.payload));
+    Exception::new(ReplyCode::FrameError, text).of_frame()
 }

@@ -12,8 +12,8 @@ const TEXT_BYTES_MAX: usize = 252;
 pub(crate) struct Exception {
     pub(crate) code: ReplyCode,
     text: String,
-    /// Class and method of what failed, 0 where no method did.
-    method: (u16, u16),
+    /// Class and method of what failed; None where that is to be named still.
+    method: Option<(u16, u16)>,
 }
 
 /// Leaves a function with an [`Exception`] of this code and text.
@@ -33,7 +33,7 @@ impl Exception {
         Exception {
             code,
             text: text.into(),
-            method: (0, 0),
+            method: None,
         }
     }
 
@@ -44,15 +44,18 @@ impl Exception {
 
     /// As [`Exception::of`], where the method itself is gone.
     pub(crate) fn of_ids(mut self, class_id: u16, method_id: u16) -> Exception {
-        if self.method == (0, 0) {
-            self.method = (class_id, method_id);
-        }
+        self.method.get_or_insert((class_id, method_id));
         self
     }
 
     /// Without the name of its code.
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// No method is named: it is the frame that is wrong.
+    pub(crate) fn of_frame(self) -> Exception {
+        self.of_ids(0, 0)
     }
 
     pub(crate) fn is_hard(&self) -> bool {
@@ -74,8 +77,8 @@ impl Exception {
         channel::Close {
             reply_code: self.code.code(),
             reply_text: self.reply_text(),
-            class_id: self.method.0,
-            method_id: self.method.1,
+            class_id: self.method.unwrap_or_default().0,
+            method_id: self.method.unwrap_or_default().1,
         }
     }
 
@@ -83,8 +86,8 @@ impl Exception {
         connection::Close {
             reply_code: self.code.code(),
             reply_text: self.reply_text(),
-            class_id: self.method.0,
-            method_id: self.method.1,
+            class_id: self.method.unwrap_or_default().0,
+            method_id: self.method.unwrap_or_default().1,
         }
     }
 }

@@ -7,7 +7,7 @@ mod format;
 use bytes::BytesMut;
 use firth_amqp_codec::{BasicProperties, Error, FieldTable, FieldValue, Table};
 
-pub(crate) use self::death::with_deaths;
+pub(crate) use self::death::{Added, with_added};
 pub(crate) use self::format::{Format, MessageHeaders, routing_keys};
 
 /// The first byte of properties of AMQP 0-9-1.

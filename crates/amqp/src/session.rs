@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use firth_amqp_codec::{
-    ClassMethod, Command, Frame, FrameKind, Method, ReplyCode, ShortStr, basic, channel, connection,
-    decode_method,
+    ClassMethod, Command, Error, Frame, FrameKind, Method, ReplyCode, ShortStr, Unassembled, basic, channel,
+    connection, decode_method,
 };
 use firth_broker::authorizer::{Access, Operation};
 use firth_broker::{
@@ -155,7 +155,7 @@ impl Session {
 
     /// A method on channel 0.
     pub(crate) fn connection_method(&mut self, out: &mut Outgoing, payload: &Bytes) -> Result<(), Ending> {
-        let method = decode_method(payload).map_err(Exception::from)?;
+        let method = decode_method(payload).map_err(|error| undecodable(error, payload))?;
         match &method {
             Method::Connection(connection::Method::Close(_)) => Err(Ending::Asked),
             Method::Connection(connection::Method::UpdateSecret(_)) => {
@@ -201,9 +201,7 @@ impl Session {
                 }
             },
             Err(error) => {
-                let exception = Exception::from(error);
-                let named = awaiting.map_or(exception.clone(), |method| exception.of(&method));
-                return Err(named.into());
+                return Err(unassembled(error, awaiting, &frame.payload).into());
             }
         };
         // Only what may fail needs to be named afterwards.
@@ -247,6 +245,9 @@ impl Session {
             (State::Closing, Method::Channel(channel::Method::CloseOk(_))) => {
                 self.channels.remove(&number);
                 Ok(())
+            }
+            (State::Closing, Method::Channel(channel::Method::Open(_))) => {
+                Err(Exception::new(ReplyCode::ChannelError, "second 'channel.open' seen").into())
             }
             (State::Closing, Method::Channel(channel::Method::Close(_))) => {
                 out.method(number, &channel::CloseOk {});
@@ -583,6 +584,35 @@ impl Session {
     pub(crate) fn now_ms(&self) -> u64 {
         let now = self.client.server.broker.clock().monotonic();
         u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Why a frame does not go on where the one before it ended.
+fn unassembled(error: Unassembled, awaiting: Option<Method>, payload: &[u8]) -> Exception {
+    match (error, awaiting) {
+        (Unassembled::Malformed(error), _) => undecodable(error, payload),
+        (error, Some(method)) => Exception::from(error).of(&method),
+        (error, None) => Exception::from(error).of_frame(),
+    }
+}
+
+/// A method that cannot be read. The texts are RabbitMQ's, where it has any.
+fn undecodable(error: Error, payload: &[u8]) -> Exception {
+    match error {
+        Error::NotText { .. } => {
+            Exception::new(ReplyCode::FrameError, "Malformed UTF-8 in shortstr").of_frame()
+        }
+        Error::Incomplete { .. } | Error::Trailing { .. } => {
+            let (ids, fields) = payload.split_first_chunk::<4>().unwrap_or((&[0; 4], payload));
+            let [class_high, class_low, method_high, method_low] = *ids;
+            let octets: Vec<String> = fields.iter().map(u8::to_string).collect();
+            let text = format!("cannot decode <<{}>>", octets.join(","));
+            Exception::new(ReplyCode::FrameError, text).of_ids(
+                u16::from_be_bytes([class_high, class_low]),
+                u16::from_be_bytes([method_high, method_low]),
+            )
+        }
+        error => Exception::from(error).of_frame(),
     }
 }
 

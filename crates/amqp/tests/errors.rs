@@ -42,8 +42,12 @@ fn misplaced() -> Vec<(Vec<u8>, &'static str)> {
     let started = |more: &[u8]| [&publish[..], more].concat();
     vec![
         (
+            frame(2, 0, b"\0\x3c\0\0\0\0\0\0\0\0\0\0").to_vec(),
+            "505 UNEXPECTED_FRAME - type 2, all octets = <<0,60,0,0,0,0,0,0,0,0,0,0>>",
+        ),
+        (
             frame(2, 0, b"\0\x3c").to_vec(),
-            "505 UNEXPECTED_FRAME - type 2, all octets = <<0,60>>",
+            "501 FRAME_ERROR - type 2, all octets = <<0,60>>: unknown_frame",
         ),
         (
             frame(3, 0, b"body").to_vec(),
@@ -87,14 +91,17 @@ fn misplaced() -> Vec<(Vec<u8>, &'static str)> {
 /// What is no frame, or none that may come at all.
 fn malformed() -> Vec<(Vec<u8>, &'static str)> {
     vec![
-        (frame(4, 0, b"").to_vec(), "501 FRAME_ERROR - frame: type is 4"),
+        (
+            frame(4, 0, b"").to_vec(),
+            "501 FRAME_ERROR - type 4, all octets = <<>>: unknown_frame",
+        ),
         (
             b"\x08\0\0\0\0\0\0\xcd".to_vec(),
-            "501 FRAME_ERROR - frame: frame-end is 205",
+            "501 FRAME_ERROR - type 8, all octets = <<>>: {invalid_frame_end_marker,205}",
         ),
         (
             b"\x01\0\x01\0\x02\0\x01".to_vec(),
-            "501 FRAME_ERROR - a frame of 131073 bytes is over the 131064 that were agreed",
+            "501 FRAME_ERROR - type 1, all octets = <<>>: {frame_too_large,131073,131064}",
         ),
         (
             frame(1, 1, b"\0\x63\0\x01").to_vec(),

@@ -81,11 +81,7 @@ impl fmt::Display for Denied {
             OwnedResource::Topic(name) => write!(f, "access to {}", within("topic", name))?,
             OwnedResource::RoutingKey { exchange, key } => {
                 let key = String::from_utf8_lossy(key);
-                write!(
-                    f,
-                    "access to topic '{key}' in exchange {}",
-                    within("exchange", exchange)
-                )?;
+                write!(f, "access to topic '{key}' in {}", within("exchange", exchange))?;
             }
         }
         write!(f, " refused for user '{user}'")

@@ -60,11 +60,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn short_str(&mut self) -> Result<Bytes, Error> {
         self.mask = 0;
         let bytes = self.cursor.short_str()?;
-        if self.checks_utf8
-            && let Err(error) = std::str::from_utf8(bytes)
-        {
-            let offset = u64::try_from(error.valid_up_to()).unwrap_or(u64::MAX);
-            return Err(Error::malformed("offset of malformed UTF-8", offset));
+        if self.checks_utf8 && std::str::from_utf8(bytes).is_err() {
+            return Err(Error::NotText { field: "" });
         }
         Ok(self.slice(bytes))
     }

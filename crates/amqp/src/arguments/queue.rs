@@ -218,7 +218,7 @@ impl Arguments<'_> {
             return Err(self.invalid(argument, "{value_zero,0}".to_owned()));
         }
         if ms > EXPIRY_MS_MAX {
-            return Err(self.invalid(argument, format!("{{value_too_big,{ms}}}")));
+            return Err(self.invalid(argument, format!("{{value_too_large,{ms}}}")));
         }
         match u64::try_from(ms) {
             Ok(ms) => Ok(Some(ms)),

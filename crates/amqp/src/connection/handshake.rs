@@ -29,6 +29,7 @@ use firth_broker::{TopologyError, VirtualHostConnection};
 
 use super::end;
 use super::io::Io;
+use super::unexpected_frame;
 use crate::closed::Closed;
 use crate::exception::{Exception, fail};
 use crate::server::Client;
@@ -62,6 +63,8 @@ enum Refusal {
     Silent(String),
     /// It is told, as it has logged in or wants to know.
     Told(Exception),
+    /// A frame that may not come. The client is not told.
+    Frame(Frame),
     Closed(Closed),
 }
 
@@ -81,6 +84,10 @@ pub(super) async fn run<S: Stream>(io: &mut Io<S>, client: &Client) -> Result<Op
     match open(io, client).await {
         Ok(opened) => Ok(opened),
         Err(Refusal::Closed(closed)) => Err(closed),
+        Err(Refusal::Frame(frame)) => {
+            tokio::time::sleep(SILENT_CLOSE).await;
+            Err(Closed::Exception(unexpected_frame(&frame)))
+        }
         Err(Refusal::Silent(reason)) => {
             tokio::time::sleep(SILENT_CLOSE).await;
             Err(Closed::Handshake(reason))
@@ -118,7 +125,11 @@ async fn open<S: Stream>(io: &mut Io<S>, client: &Client) -> Result<Opened, Refu
     check_tuning(client, &tune_ok).map_err(Refusal::Told)?;
     io.frame_max = tune_ok.frame_max;
 
-    let method = next_method(io).await?;
+    let method = match next_method(io).await {
+        // It has logged in, so it is told what it does wrong.
+        Err(Refusal::Frame(frame)) => return Err(Refusal::Told(unexpected_frame(&frame))),
+        method => method?,
+    };
     let Method::Connection(connection::Method::Open(open)) = &method else {
         let text = "unexpected method in connection state opening";
         return Err(Refusal::Told(
@@ -183,11 +194,7 @@ async fn next_method<S: Stream>(io: &mut Io<S>) -> Result<Method, Refusal> {
                 channel: 0,
                 payload,
             } => return Ok(decode_method(&payload)?),
-            frame => {
-                let kind = frame.kind as u8;
-                let reason = format!("unexpected frame of type {kind} on channel {}", frame.channel);
-                return Err(Refusal::Silent(reason));
-            }
+            frame => return Err(Refusal::Frame(frame)),
         }
     }
 }

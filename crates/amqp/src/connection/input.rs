@@ -57,6 +57,15 @@ impl Input {
         }
     }
 
+    /// Whether something lies there that can be dealt with, be it that it is no frame.
+    pub(crate) fn has_front(&self, frame_max: u32) -> bool {
+        match frame_size(&self.buffer, frame_max) {
+            Ok(Some(size)) => size <= self.buffer.len(),
+            Ok(None) => false,
+            Err(_) => true,
+        }
+    }
+
     /// Memory that the frame which is not whole yet takes, beyond what a connection always may have.
     pub(crate) fn demand(&self, frame_max: u32) -> usize {
         match frame_size(&self.buffer, frame_max) {

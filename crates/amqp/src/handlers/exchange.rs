@@ -127,6 +127,12 @@ impl Session {
         }
     }
 
+    /// Whether there is any binding between the two.
+    fn is_bound(&self, source: &str, destination: &Destination) -> bool {
+        let bindings = self.virtual_host.bindings_to(destination);
+        bindings.iter().any(|binding| *binding.source == *source)
+    }
+
     /// Binds or unbinds.
     pub(crate) fn bind(
         &mut self,
@@ -166,6 +172,11 @@ impl Session {
         check_not_default_exchange(&source)?;
         if let Destination::Exchange(name) = &destination {
             check_not_default_exchange(name)?;
+        }
+        if !is_new && !self.is_bound(&source, &destination) {
+            // That it is not bound is what was asked for.
+            out.wait_for(virtual_host.commit());
+            return Ok(());
         }
         let exchange = self.find_exchange(&source)?;
         match &destination {
@@ -231,6 +242,9 @@ fn matching(kind: &ExchangeKind) -> &ExchangeKind {
 }
 
 fn exchange_kind(name: &ShortStr, arguments: &FieldTable) -> Result<ExchangeKind, Exception> {
+    if name.is_empty() {
+        fail!(CommandInvalid, "invalid exchange type ''");
+    }
     let Some(kind) = kind_of(name.as_bytes(), arguments)? else {
         fail!(CommandInvalid, "unknown exchange type '{name}'");
     };
@@ -274,10 +288,7 @@ fn hash_on(arguments: &FieldTable) -> Result<HashOn, Exception> {
         (None, Some("message_id")) => HashOn::Property(HashProperty::MessageId),
         (None, Some("correlation_id")) => HashOn::Property(HashProperty::CorrelationId),
         (None, Some("timestamp")) => HashOn::Property(HashProperty::Timestamp),
-        (None, Some(property)) => fail!(
-            PreconditionFailed,
-            "Unsupported property for hash exchange type: {property}"
-        ),
+        (None, Some(property)) => fail!(PreconditionFailed, "Unsupported property: {property}"),
         (Some(_), Some(_)) => fail!(
             PreconditionFailed,
             "hash-header and hash-property are mutually exclusive"

@@ -77,6 +77,7 @@ impl Session {
                 true => self.find_queue(&stripped)?,
                 false => self.declare_queue(declare, stripped).await?,
             };
+            queue.touch();
             // What this connection published before is counted.
             self.publish_all(out).await?;
             let counts = queue.counts();
@@ -100,6 +101,9 @@ impl Session {
 
     /// A queue for replies is there as long as its consumer is.
     fn check_reply_queue(&self, name: &str) -> Result<(), Exception> {
+        if name == REPLY_TO {
+            return Ok(());
+        }
         let token = name.strip_prefix(REPLY_TO_PREFIX);
         if !token.is_some_and(|token| self.client.server.replies.has(token)) {
             fail!(NotFound, "no {}", named("queue", name, self.virtual_host_name()));
@@ -116,10 +120,7 @@ impl Session {
         let name = match is_server_named {
             true => self.generate("amq.gen").to_string(),
             false => {
-                check_name("queue", &stripped).or_else(|error| match self.virtual_host.queue(&stripped) {
-                    Some(_) => Ok(()),
-                    None => Err(error),
-                })?;
+                check_name("queue", &stripped)?;
                 stripped
             }
         };
@@ -127,7 +128,6 @@ impl Session {
         let of = named("queue", &name, self.virtual_host_name());
         if let Some(known) = self.virtual_host.queue(&name) {
             self.check_equivalence(&known, declare, &of)?;
-            known.touch();
             return Ok(known);
         }
         let dead_letter_exchange = exchange_argument(&declare.arguments, DEAD_LETTER_EXCHANGE, &of)?;
@@ -203,6 +203,7 @@ impl Session {
         let mut message_count = 0;
         if let Some(queue) = self.virtual_host.queue(&name) {
             self.check_exclusive(&queue)?;
+            check_delete(&queue, delete, &of)?;
             let broker = self.client.server.broker.clone();
             let deleted = broker.delete_queue(&self.virtual_host, &name, delete.if_unused, delete.if_empty);
             match deleted.await {
@@ -250,6 +251,21 @@ impl Session {
         }
         Ok(self.reply_unless(out, number, purge.no_wait, &queue::PurgeOk { message_count })?)
     }
+}
+
+/// Conditions that a queue of this kind does not know.
+fn check_delete(queue: &Queue, delete: &queue::Delete, of: &str) -> Result<(), Exception> {
+    if queue.definition().options.kind != QueueKind::Quorum {
+        return Ok(());
+    }
+    let flags = [(delete.if_unused, "if-unused"), (delete.if_empty, "if-empty")];
+    if let Some((_, flag)) = flags.iter().find(|(is_set, _)| *is_set) {
+        fail!(
+            NotImplemented,
+            "cannot delete {of}. queue.delete operations with {flag} flag set are not supported by quorum queues"
+        );
+    }
+    Ok(())
 }
 
 /// What queues of this kind cannot be.

@@ -1,6 +1,8 @@
 use bytes::BytesMut;
-use firth_amqp_codec::{BasicProperties, Error, FieldTable, FieldValue, Table, TableWriter};
+use firth_amqp_codec::{ArrayWriter, BasicProperties, Error, FieldTable, FieldValue, Table, TableWriter};
 use firth_broker::dead_letter::{DeathRecord, Reason};
+
+use super::CC;
 
 /// Headers that say what a message died of first.
 const FIRST_DEATH: [&str; 3] = [
@@ -9,49 +11,119 @@ const FIRST_DEATH: [&str; 3] = [
     "x-first-death-exchange",
 ];
 const DEATHS: &str = "x-death";
+/// How often a quorum queue got a message back.
+const DELIVERY_COUNT: &str = "x-delivery-count";
 
-/// Flags and list of a message that died, with headers that say of what. It does not expire any more.
+/// What a message says besides its own properties when it is delivered.
+#[derive(Debug, Default)]
+pub(crate) struct Added {
+    /// What it died of, newest first.
+    pub(crate) deaths: Vec<DeathRecord>,
+    /// The queue gave it a routing key of its own when it died, so that others do not count any more.
+    pub(crate) is_rekeyed: bool,
+    /// How often it was given back, where the queue tells.
+    pub(crate) delivery_count: Option<u32>,
+}
+
+impl Added {
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.deaths.is_empty() && self.delivery_count.is_none()
+    }
+}
+
+/// Flags and list of a message with what is added. One that died does not expire any more.
 ///
 /// # Errors
 /// They cannot be read.
-pub(crate) fn with_deaths(properties: &[u8], deaths: &[DeathRecord]) -> Result<BytesMut, Error> {
+pub(crate) fn with_added(properties: &[u8], added: &Added) -> Result<BytesMut, Error> {
     let mut properties = BasicProperties::read(properties)?;
     let old = properties.headers.unwrap_or_default();
+    let has_died = !added.deaths.is_empty();
+    let said_before = old.get(DEATHS);
     let headers = FieldTable::build(|table| {
         for (name, value) in old {
-            if !is_of_death(name) {
+            let is_replaced = (has_died && name == DEATHS.as_bytes())
+                || (added.is_rekeyed && name == CC.as_bytes())
+                || (added.delivery_count.is_some() && name == DELIVERY_COUNT.as_bytes());
+            if !is_replaced {
                 table.put_bytes(name, value);
             }
         }
-        table.put_array(DEATHS, |array| {
-            for death in deaths {
-                array.push_table(|table| put_death(table, death));
-            }
-        });
-        // Newest first.
-        if let Some(first) = deaths.last() {
-            first_death(table, old, first);
+        if let Some(count) = added.delivery_count {
+            table.put(DELIVERY_COUNT, FieldValue::I64(count.into()));
+        }
+        if has_died {
+            table.put_array(DEATHS, |array| put_deaths(array, &added.deaths, said_before));
+        }
+        if has_died && said_before.is_none() {
+            first_death(table, &added.deaths);
         }
     })?;
     properties.headers = Some(headers.as_table());
-    properties.expiration = None;
+    if has_died {
+        properties.expiration = None;
+    }
     let mut written = BytesMut::new();
     properties.write(&mut written)?;
     Ok(written)
 }
 
-fn is_of_death(name: &[u8]) -> bool {
-    name == DEATHS.as_bytes() || FIRST_DEATH.iter().any(|first| name == first.as_bytes())
+/// What it died of here, then what it said before, where that is of another queue or for another reason.
+fn put_deaths(array: &mut ArrayWriter<'_>, deaths: &[DeathRecord], said_before: Option<FieldValue<'_>>) {
+    let said: Vec<Table<'_>> = match said_before {
+        Some(FieldValue::Array(said)) => said
+            .iter()
+            .filter_map(|death| match death {
+                FieldValue::Table(death) => Some(death),
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
+    let is_same = |said: &Table<'_>, death: &DeathRecord| {
+        said.get("queue") == Some(FieldValue::LongStr(&death.queue))
+            && said.get("reason") == Some(FieldValue::LongStr(reason(death.reason).as_bytes()))
+    };
+    for death in deaths {
+        let known = said.iter().find(|said| is_same(said, death));
+        array.push_table(|table| match known {
+            None => put_death(table, death),
+            Some(known) => count_on(table, *known, death.count),
+        });
+    }
+    for said in said {
+        if !deaths.iter().any(|death| is_same(&said, death)) {
+            array.push(FieldValue::Table(said));
+        }
+    }
 }
 
-fn first_death(table: &mut TableWriter<'_>, old: Table<'_>, first: &DeathRecord) {
+/// It has died of the same before, as it says itself.
+fn count_on(table: &mut TableWriter<'_>, known: Table<'_>, more: u64) {
+    for (name, value) in known {
+        match (name, value.as_integer()) {
+            (b"count", Some(count)) => {
+                let more = i64::try_from(more).unwrap_or(i64::MAX);
+                table.put("count", FieldValue::I64(count.saturating_add(more)))
+            }
+            _ => table.put_bytes(name, value),
+        };
+    }
+}
+
+/// The first death is the one that is longest ago. Where two were at the same time, one that came again has moved to the front.
+fn first_death(table: &mut TableWriter<'_>, deaths: &[DeathRecord]) {
+    let oldest = deaths.iter().map(|death| death.time_ms).min();
+    let is_oldest = |death: &&DeathRecord| Some(death.time_ms) == oldest;
+    let moved = deaths
+        .first()
+        .filter(|newest| is_oldest(newest) && newest.count > 1);
+    let Some(first) = moved.or_else(|| deaths.iter().rfind(is_oldest)) else {
+        return;
+    };
     let said = [reason(first.reason).as_bytes(), &first.queue, &first.exchange];
     for (name, value) in FIRST_DEATH.into_iter().zip(said) {
-        // What another broker said of it before is older.
-        match old.get(name) {
-            Some(known) => table.put(name, known),
-            None => table.put(name, FieldValue::LongStr(value)),
-        };
+        table.put(name, FieldValue::LongStr(value));
     }
 }
 
@@ -104,7 +176,7 @@ mod tests {
         };
         let mut before = BytesMut::new();
         let own = FieldTable::build(|table| {
-            table.put_str("own", "kept").put_str(DEATHS, "of another broker");
+            table.put_str("own", "kept");
         })
         .unwrap();
         let properties = BasicProperties {
@@ -114,7 +186,11 @@ mod tests {
             ..BasicProperties::default()
         };
         properties.write(&mut before).unwrap();
-        let after = with_deaths(&before, &[death]).unwrap();
+        let added = Added {
+            deaths: vec![death],
+            ..Added::default()
+        };
+        let after = with_added(&before, &added).unwrap();
         let after = BasicProperties::read(&after).unwrap();
         assert_eq!((after.expiration, after.delivery_mode), (None, Some(2)));
         assert_eq!(

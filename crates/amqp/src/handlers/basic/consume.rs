@@ -53,16 +53,23 @@ impl Session {
                 "{of} is a stream, and streams cannot be consumed yet"
             );
         }
-        // Before anything is delivered.
+        let is_limited = |channel: &Channel| channel.prefetch.is_limited();
+        if queue.definition().options.kind == QueueKind::Quorum
+            && self.channels.get(&number).is_some_and(is_limited)
+        {
+            fail!(NotImplemented, "{of} does not support global qos");
+        }
+        if queue.definition().options.single_active_consumer && consume.exclusive {
+            fail!(AccessRefused, "{of} in exclusive use");
+        }
+        self.register(number, &consume, tag.clone(), queue, priority)?;
+        // Before anything is delivered, which is at the end of the turn.
         self.reply_unless(
             out,
             number,
             consume.no_wait,
-            &basic::ConsumeOk {
-                consumer_tag: tag.clone(),
-            },
-        )?;
-        self.register(number, &consume, tag, queue, priority)
+            &basic::ConsumeOk { consumer_tag: tag },
+        )
     }
 
     fn register(

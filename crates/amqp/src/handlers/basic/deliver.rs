@@ -4,12 +4,12 @@ use firth_amqp_codec::{
     write_frame_start,
 };
 use firth_broker::dead_letter::deaths;
-use firth_broker::{Delivered, Queue, Reader, Taken};
+use firth_broker::{Delivered, Queue, QueueKind, Reader, Taken};
 
 use crate::channel::{Channel, Run};
 use crate::connection::{Ending, Outgoing};
 use crate::exception::Exception;
-use crate::properties::{of_stored, with_deaths};
+use crate::properties::{Added, of_stored, with_added};
 use crate::session::{Consuming, Lease, Session};
 
 /// A longer body is sent from where it was read to.
@@ -169,12 +169,15 @@ impl Delivery<'_> {
             exchange: short(delivered, delivered.message.exchange),
             routing_key: short(delivered, delivered.message.routing_key),
         };
+        // RabbitMQ tells consumers when there is something to tell, and basic.get always.
+        let counts = delivered.returns > 0 && tells_returns(&self.consuming.queue);
         write_delivered(
             self.out,
             self.consuming.channel,
             self.frame_max,
             &deliver,
             delivered,
+            counts,
         );
         let offset = delivered.offset;
         let next = offset.saturating_add(1);
@@ -190,6 +193,11 @@ impl Delivery<'_> {
         }
         self.out.bytes() < TURN_BYTES
     }
+}
+
+/// Quorum queues tell how often a message was given back.
+pub(super) fn tells_returns(queue: &Queue) -> bool {
+    queue.definition().options.kind == QueueKind::Quorum
 }
 
 /// A delivery that is to be acknowledged.
@@ -217,21 +225,28 @@ pub(super) fn short(delivered: &Delivered<'_>, bytes: &[u8]) -> ShortStr {
     ShortStr::try_from(delivered.share(bytes)).unwrap_or_default()
 }
 
-/// Writes a message behind the method that delivers it.
+/// Writes a message behind the method that delivers it. With `counts` it says how often it was given back.
 pub(super) fn write_delivered<M: ClassMethod>(
     out: &mut Outgoing,
     number: u16,
     frame_max: u32,
     method: &M,
     delivered: &Delivered<'_>,
+    counts: bool,
 ) {
     let message = &delivered.message;
     // What came by another protocol has nothing that this one could tell.
     let properties = of_stored(message.properties).unwrap_or(&[0, 0]);
     let died = deaths(message.deaths);
-    let rewritten = match died.is_empty() {
+    let newest_key = died.first().and_then(|death| death.routing_keys.first());
+    let added = Added {
+        is_rekeyed: newest_key.is_some_and(|key| *key != *message.routing_key),
+        deaths: died,
+        delivery_count: counts.then_some(delivered.returns),
+    };
+    let rewritten = match added.is_nothing() {
         true => None,
-        false => with_deaths(properties, &died).ok(),
+        false => with_added(properties, &added).ok(),
     };
     let properties = rewritten.as_deref().unwrap_or(properties);
     if message.body.len() <= COPIED_BYTES_MAX {

@@ -2,7 +2,7 @@ use firth_amqp_codec::{ReplyCode, basic};
 use firth_broker::authorizer::Operation;
 use firth_broker::{QueueKind, Reader};
 
-use super::deliver::{run_of, short, write_delivered};
+use super::deliver::{run_of, short, tells_returns, write_delivered};
 use crate::arguments::named;
 use crate::connection::{Ending, Outgoing};
 use crate::exception::Exception;
@@ -51,7 +51,7 @@ impl Session {
                     routing_key: short(&delivered, delivered.message.routing_key),
                     message_count,
                 };
-                write_delivered(out, number, frame_max, &get_ok, &delivered);
+                write_delivered(out, number, frame_max, &get_ok, &delivered, tells_returns(&queue));
                 let run = run_of(&queue, &delivered, None, now_ms);
                 if !get.no_ack {
                     channel.unacked.push(delivery_tag, run.clone());

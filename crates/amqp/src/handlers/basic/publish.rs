@@ -5,7 +5,7 @@ use firth_broker::{Message, Publication, Targets, delay_ms};
 
 use super::super::exchange::is_topic;
 use super::not_stored;
-use crate::arguments::named;
+use crate::arguments::{named, type_name};
 use crate::channel::{Mode, Publish};
 use crate::connection::Outgoing;
 use crate::exception::{Exception, fail};
@@ -44,7 +44,9 @@ impl Session {
             );
         }
         let Content { properties, body } = content;
-        let received = BasicProperties::read(&properties)?;
+        // RabbitMQ has no word for it either.
+        let received = BasicProperties::read(&properties)
+            .map_err(|_| Exception::new(ReplyCode::InternalError, "").of_frame())?;
         let (targets, publish) = self.route(number, method, &properties, received, body)?;
         self.hand_over(out, number, publish, targets)
     }
@@ -87,6 +89,12 @@ impl Session {
             fail!(AccessRefused, "cannot publish to internal {}", of());
         }
         let stored = self.stored_properties(number, properties, &received)?;
+        if let Some(mode) = received.delivery_mode.filter(|mode| ![1, 2].contains(mode)) {
+            fail!(
+                PreconditionFailed,
+                "invalid message: {{delivery_mode_unknown,{mode}}}"
+            );
+        }
         check_user_id(&received, self.access.principal().name(), || {
             self.may_impersonate()
         })?;
@@ -115,10 +123,11 @@ impl Session {
         let wants_replies = received.reply_to == Some(REPLY_TO.as_bytes());
         for header in [CC, BCC] {
             let value = received.headers.and_then(|headers| headers.get(header));
-            if !matches!(value, None | Some(FieldValue::Array(_))) {
+            if let Some(value) = value.filter(|value| !matches!(value, FieldValue::Array(_))) {
                 fail!(
                     PreconditionFailed,
-                    "invalid message: {{unacceptable_type_in_header,\"{header}\"}}"
+                    "invalid message: {{unacceptable_type_in_header,\"{header}\",{}}}",
+                    type_name(&value)
                 );
             }
         }
@@ -304,7 +313,7 @@ fn expiration_ms(properties: &BasicProperties<'_>) -> Result<Option<u64>, Except
         return Err(invalid(format!("{{value_negative,-{ms}}}")));
     }
     if ms > EXPIRY_MS_MAX {
-        return Err(invalid(format!("{{value_too_big,{digits}}}")));
+        return Err(invalid(format!("{{value_too_large,{digits}}}")));
     }
     Ok(Some(ms))
 }
@@ -329,7 +338,7 @@ mod tests {
             ("ten", "no_integer"),
             ("1.5", "{leftover_string,\".5\"}"),
             ("-1", "{value_negative,-1}"),
-            ("999999999999999", "{value_too_big,999999999999999}"),
+            ("999999999999999", "{value_too_large,999999999999999}"),
         ];
         for (text, why) in cases {
             let error = format!("PRECONDITION_FAILED - invalid expiration '{text}': {why}");
