@@ -53,6 +53,30 @@ impl Records {
         }
     }
 
+    /// Moves on to the first record at or after an offset. Where the batch has a record for each of its offsets, those in between are
+    /// not looked at but for their lengths.
+    pub fn seek(&self, position: Position, offset: i64) -> Result<Position, Error> {
+        let header = &self.header;
+        let is_dense = header.last_offset_delta.checked_add(1) == Some(header.record_count);
+        let mut records = self.resume(position);
+        if is_dense {
+            let index = offset.saturating_sub(header.base_offset);
+            let index = i32::try_from(index).unwrap_or(i32::MAX).min(header.record_count);
+            while records.index < index {
+                records.skip_record()?;
+            }
+            return Ok(records.position());
+        }
+        loop {
+            let position = records.position();
+            match records.next() {
+                Some(Ok(record)) if record.offset < offset => {}
+                Some(Err(error)) => return Err(error),
+                Some(Ok(_)) | None => return Ok(position),
+            }
+        }
+    }
+
     /// Before the first record.
     pub fn start(&self) -> Position {
         self.iter().position()
@@ -188,6 +212,15 @@ impl<'a> RecordsIter<'a> {
     /// The bytes of the records that were not returned yet.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
+    }
+
+    /// Passes a record of a batch that has one for each offset.
+    fn skip_record(&mut self) -> Result<(), Error> {
+        let len = read_i32(&mut self.rest, "record length")?;
+        take(&mut self.rest, len, "record length")?;
+        self.index = self.index.saturating_add(1);
+        self.next_delta = self.index;
+        Ok(())
     }
 
     fn read_record(&mut self) -> Result<Record<'a>, Error> {

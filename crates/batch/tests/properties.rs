@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 use firth_batch::{
-    Batch, Batches, Builder, Compression, Error, HEADER_LEN, RecordHeader, TimestampType, assign, crc32c,
+    Batch, Batches, Builder, Compression, Error, HEADER_LEN, RecordHeader, Retained, TimestampType, assign,
+    crc32c, retain,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -97,6 +98,32 @@ fn reseal(bytes: &mut [u8]) {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn a_seek_finds_the_first_record_from_an_offset_on(
+        codec in codec(),
+        messages in messages(),
+        kept in vec(any::<bool>(), 20),
+        offsets in vec(0..24i64, 1..4),
+    ) {
+        let whole = build(codec, &messages);
+        let retained = retain(&whole, LIMIT, None, |record| kept[record.offset as usize]).unwrap();
+        let batch = match retained {
+            Retained::Rewritten(batch) => batch,
+            Retained::Unchanged | Retained::Nothing => whole,
+        };
+        let records = batch.records(LIMIT).unwrap();
+        let all: Vec<i64> = records.iter().map(|record| record.unwrap().offset).collect();
+        // From the start, and on from where the one before ended.
+        let mut position = records.start();
+        let mut offsets = offsets;
+        offsets.sort_unstable();
+        for offset in offsets {
+            position = records.seek(position, offset).unwrap();
+            let found = records.resume(position).next().map(|record| record.unwrap().offset);
+            prop_assert_eq!(found, all.iter().copied().find(|at| *at >= offset));
+        }
+    }
 
     #[test]
     fn what_was_built_is_read_back(codec in codec(), messages in messages(), base_offset in 0..i64::MAX / 2) {

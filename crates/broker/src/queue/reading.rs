@@ -125,7 +125,7 @@ impl Reader {
         let engine = &self.queue.queues.engine;
         let offset = taken.offsets.start;
         self.lane.seek(engine, log, offset).await?;
-        let Some(open) = self.lane.open.as_ref().filter(|open| open.holds(offset)) else {
+        let Some(open) = self.lane.open.as_mut().filter(|open| open.holds(offset)) else {
             return Ok(Found::Nothing {
                 count: self.lane.missing(offset, taken),
             });
@@ -135,7 +135,7 @@ impl Reader {
         };
         let at = reference.at(offset);
         self.fan_out.seek(engine, reference.log, at).await?;
-        match self.fan_out.open.as_ref().filter(|open| open.holds(at)) {
+        match self.fan_out.open.as_mut().filter(|open| open.holds(at)) {
             Some(open) => open.first(at, taken),
             None => Ok(Found::Nothing { count: 1 }),
         }
@@ -321,15 +321,12 @@ impl Open {
     }
 
     /// Whether the record with this offset is there.
-    fn first(&self, offset: i64, taken: &Taken) -> Result<Found, ReadError> {
-        let mut next = self.next_offset;
-        for record in self.records.resume(self.position) {
-            let record = record.map_err(unreadable)?;
-            if record.offset >= offset {
-                next = record.offset;
-                break;
-            }
-        }
+    fn first(&mut self, offset: i64, taken: &Taken) -> Result<Found, ReadError> {
+        self.position = self.records.seek(self.position, offset).map_err(unreadable)?;
+        self.passed = offset;
+        let found = self.records.resume(self.position).next();
+        let found = found.transpose().map_err(unreadable)?;
+        let next = found.map_or(self.next_offset, |record| record.offset);
         Ok(match next == offset {
             true => Found::Messages,
             false => Found::Nothing {
