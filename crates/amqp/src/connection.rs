@@ -176,12 +176,14 @@ impl<S: Stream> Connection<S> {
         let mailbox = session.mailbox().clone();
         let inbox = session.inbox().clone();
         let (virtual_host_deleted, user_deleted) = (session.virtual_host_deleted(), session.user_deleted());
+        // Deliveries wait for room as everything else does.
+        let has_room = io.has_room();
         tokio::select! {
             biased;
             () = stopping => Err(Ending::Stopping),
             moved = poll_fn(|cx| poll(io, session, frames, cx)) => moved,
-            () = mailbox.raised() => Ok(()),
-            () = inbox.raised() => Ok(()),
+            () = mailbox.raised(), if has_room => Ok(()),
+            () = inbox.raised(), if has_room => Ok(()),
             () = stopped(virtual_host_deleted) => Err(Ending::VirtualHostDeleted),
             () = stopped(user_deleted) => Err(Ending::UserDeleted),
             _ = self.ticks.tick() => self.tick(),
@@ -218,6 +220,7 @@ fn poll<S: Stream>(
     frames: &Bytes,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Ending>> {
+    let had_room = io.has_room();
     session.poll_confirms(cx, &mut io.outgoing)?;
     if let Poll::Ready(Err(closed)) = io.poll_flush(cx) {
         return Poll::Ready(Err(Ending::Closed(closed)));
@@ -225,7 +228,8 @@ fn poll<S: Stream>(
     if !io.has_room() {
         return Poll::Pending;
     }
-    if !frames.is_empty() || session.has_deliveries() || io.input.has_front(io.frame_max) {
+    let has_work = !frames.is_empty() || session.has_deliveries() || io.input.has_front(io.frame_max);
+    if !had_room || has_work {
         return Poll::Ready(Ok(()));
     }
     io.poll_read(cx, session.held_bytes()).map_err(Ending::Closed)

@@ -134,6 +134,13 @@ impl Reader {
             return open.first(offset, taken);
         };
         let at = reference.at(offset);
+        // Both became durable together, and the engine is just now saying so of one log after the other.
+        while engine
+            .bounds(reference.log)
+            .is_some_and(|bounds| bounds.end <= at)
+        {
+            tokio::task::yield_now().await;
+        }
         self.fan_out.seek(engine, reference.log, at).await?;
         match self.fan_out.open.as_mut().filter(|open| open.holds(at)) {
             Some(open) => open.first(at, taken),
