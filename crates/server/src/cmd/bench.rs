@@ -2,6 +2,7 @@
 //! The project's own drivers in `bench/` share nothing with this: they have a codec of their own, so that both cannot be wrong
 //! together, and no runtime, so that the broker is measured and not they.
 
+mod amqp;
 mod consume;
 mod end_to_end;
 mod link;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Consume(consume::Args),
     /// Send single records at a rate while reading them: the latency from sending to acknowledgement and to consumption
     EndToEnd(end_to_end::Args),
+    /// Publish to a queue and consume it over AMQP 0-9-1: throughput, and the latency of confirms and to the consumer
+    Amqp(amqp::Args),
 }
 
 /// The topic under load.
@@ -100,6 +103,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
             Command::Produce(args) => produce::run(args).await,
             Command::Consume(args) => consume::run(args).await,
             Command::EndToEnd(args) => end_to_end::run(args).await,
+            Command::Amqp(args) => amqp::run(args).await,
         }
     })?;
     Ok(match interrupted {

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::produce::Filling;
 use super::report::Report;
-use super::tally::{Measured, Tally};
+use super::tally::{Measured, Tally, Unit};
 use super::topic::Topic;
 use super::{Base, Length, Records, TopicArgs};
 use crate::client::{Client, check};
@@ -51,10 +51,11 @@ pub(super) async fn run(args: Args) -> Result<bool> {
         None => Topic::prepare(&mut client, &args.topic).await?,
     };
     let outcome = read(&args, &topic).await;
-    let mut report = Report::new("consume", &topic);
+    let mut report = Report::new("consume");
+    report.topic(&topic);
     report.put("connections", args.connections.get());
     let (tally, measured) = topic.finish(&mut client, outcome).await?;
-    report.measured(&measured);
+    report.measured(&measured, Unit::Records);
     report.latency("fetch", &tally.answered.taken());
     report.print(args.base.json)?;
     Ok(measured.interrupted)
@@ -72,7 +73,7 @@ async fn read(args: &Args, topic: &Topic) -> Result<(Arc<Tally>, Measured)> {
             args.records.unwrap_or(RECORDS_DEFAULT)
         );
         let length = count_of(args.records.or(Some(RECORDS_DEFAULT)));
-        let tally = Tally::new(&length);
+        let tally = Tally::new(&length, Unit::Records);
         let mut workers = JoinSet::new();
         let filling = Filling {
             connections,
@@ -91,11 +92,11 @@ async fn read(args: &Args, topic: &Topic) -> Result<(Arc<Tally>, Measured)> {
                 bytes: 0,
                 ..written
             };
-            return Ok((Tally::new(&length), nothing));
+            return Ok((Tally::new(&length, Unit::Records), nothing));
         }
     }
     let length = count_of(args.records.filter(|_| args.topic.topic.is_some()));
-    let tally = Tally::new(&length);
+    let tally = Tally::new(&length, Unit::Records);
     let mut workers = JoinSet::new();
     for index in 0..connections {
         let mut client = Client::connect(&target).await?;

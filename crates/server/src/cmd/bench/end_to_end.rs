@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::link::{Link, Load};
 use super::produce::{Payload, rate};
 use super::report::Report;
-use super::tally::{Measured, Tally};
+use super::tally::{Measured, Tally, Unit};
 use super::topic::Topic;
 use super::{Base, Length, Records, TopicArgs};
 use crate::client::{Client, check};
@@ -51,11 +51,12 @@ pub(super) async fn run(args: Args) -> Result<bool> {
     let mut client = args.base.server.connect().await?;
     let topic = Topic::prepare(&mut client, &args.topic).await?;
     let outcome = load(&args, &topic).await;
-    let mut report = Report::new("end-to-end", &topic);
+    let mut report = Report::new("end-to-end");
+    report.topic(&topic);
     report.records(&args.records);
     report.put("rate", args.rate);
     let (tally, measured) = topic.finish(&mut client, outcome).await?;
-    report.measured(&measured);
+    report.measured(&measured, Unit::Records);
     report.latency("ack", &tally.answered.taken());
     report.latency("end_to_end", &tally.consumed.taken());
     report.print(args.base.json)?;
@@ -67,7 +68,7 @@ type Mark = [u8; 8];
 
 async fn load(args: &Args, topic: &Topic) -> Result<(Arc<Tally>, Measured)> {
     let target = args.base.server.target()?;
-    let tally = Tally::new(&args.length);
+    let tally = Tally::new(&args.length, Unit::Records);
     let random = (environment::random()?)();
     let mark: Mark = *random.first_chunk().expect("it is a part of more");
     let mut workers = JoinSet::new();

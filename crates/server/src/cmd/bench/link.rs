@@ -195,7 +195,7 @@ impl Sending {
 }
 
 /// How long after the first request one is due.
-fn due(every: Duration, turn: u64) -> Duration {
+pub(super) fn due(every: Duration, turn: u64) -> Duration {
     let every_ns = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
     Duration::from_nanos(every_ns.saturating_mul(turn))
 }

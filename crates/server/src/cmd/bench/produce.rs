@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::link::{Link, Load};
 use super::report::Report;
-use super::tally::{Measured, Tally};
+use super::tally::{Measured, Tally, Unit};
 use super::topic::Topic;
 use super::{Base, Length, Records, TopicArgs, size};
 use crate::client::Client;
@@ -42,21 +42,22 @@ pub(super) async fn run(args: Args) -> Result<bool> {
     let mut client = args.base.server.connect().await?;
     let topic = Topic::prepare(&mut client, &args.topic).await?;
     let outcome = load(&args, &topic).await;
-    let mut report = Report::new("produce", &topic);
+    let mut report = Report::new("produce");
+    report.topic(&topic);
     report.records(&args.records);
     report.put("batch_bytes", args.batch_bytes);
     report.put("connections", args.connections.get());
     report.put("in_flight", args.in_flight.get());
     report.put("rate", args.rate);
     let (tally, measured) = topic.finish(&mut client, outcome).await?;
-    report.measured(&measured);
+    report.measured(&measured, Unit::Records);
     report.latency("ack", &tally.answered.taken());
     report.print(args.base.json)?;
     Ok(measured.interrupted)
 }
 
 async fn load(args: &Args, topic: &Topic) -> Result<(Arc<Tally>, Measured)> {
-    let tally = Tally::new(&args.length);
+    let tally = Tally::new(&args.length, Unit::Records);
     let mut workers = JoinSet::new();
     let connections = args.connections.get();
     let filling = Filling {

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
 use super::Records;
-use super::tally::Measured;
+use super::tally::{Measured, Unit};
 use super::topic::Topic;
 use crate::table::table;
 
@@ -27,16 +27,19 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(what: &str, topic: &Topic) -> Report {
+    pub(super) fn new(what: &str) -> Report {
         let mut report = Report {
             fields: Map::new(),
             tables: Vec::new(),
             latencies: Vec::new(),
         };
         report.put("bench", what);
-        report.put("topic", topic.name.as_str());
-        report.put("partitions", topic.partitions);
         report
+    }
+
+    pub(super) fn topic(&mut self, topic: &Topic) {
+        self.put("topic", topic.name.as_str());
+        self.put("partitions", topic.partitions);
     }
 
     pub(super) fn put(&mut self, name: &str, value: impl Into<Value>) {
@@ -49,14 +52,15 @@ impl Report {
         self.put("acks", records.acks);
     }
 
-    pub(super) fn measured(&mut self, measured: &Measured) {
+    pub(super) fn measured(&mut self, measured: &Measured, unit: Unit) {
+        let unit = unit.name();
         let seconds = measured.seconds.max(f64::MIN_POSITIVE);
         let records_per_s = measured.records as f64 / seconds;
         let mb_per_s = measured.bytes as f64 / 1e6 / seconds;
-        self.put("records", measured.records);
+        self.put(unit, measured.records);
         self.put("bytes", measured.bytes);
         self.put("seconds", rounded(measured.seconds));
-        self.put("records_per_s", rounded(records_per_s));
+        self.put(&format!("{unit}_per_s"), rounded(records_per_s));
         self.put("mb_per_s", rounded(mb_per_s));
         self.put("interrupted", measured.interrupted);
         let row = vec![
@@ -65,7 +69,8 @@ impl Report {
             format!("{records_per_s:.0}"),
             format!("{mb_per_s:.1}"),
         ];
-        let head = ["records", "seconds", "records/s", "MB/s"];
+        let per_s = format!("{unit}/s");
+        let head = [unit, "seconds", &per_s, "MB/s"];
         self.tables.push(table(&head, &[row]));
     }
 

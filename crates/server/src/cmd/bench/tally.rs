@@ -41,8 +41,25 @@ impl Latencies {
     }
 }
 
+/// What is counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Unit {
+    Records,
+    Messages,
+}
+
+impl Unit {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Unit::Records => "records",
+            Unit::Messages => "messages",
+        }
+    }
+}
+
 /// Counts what is done while it is measured.
 pub(super) struct Tally {
+    unit: Unit,
     records: AtomicU64,
     bytes: AtomicU64,
     /// When something was counted last, in nanoseconds since the machine started.
@@ -67,8 +84,9 @@ pub(super) struct Measured {
 }
 
 impl Tally {
-    pub(super) fn new(length: &Length) -> Arc<Tally> {
+    pub(super) fn new(length: &Length, unit: Unit) -> Arc<Tally> {
         Arc::new(Tally {
+            unit,
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             counted_at: AtomicU64::new(0),
@@ -193,6 +211,7 @@ impl Tally {
         }
         let (more_records, more_bytes) = (records - shown.records, bytes - shown.bytes);
         line.say(&rates(
+            self.unit,
             now.saturating_sub(began),
             more_records,
             more_bytes,
@@ -223,11 +242,12 @@ impl Shown {
     }
 }
 
-fn rates(since: Duration, records: u64, bytes: u64, seconds: f64) -> String {
+fn rates(unit: Unit, since: Duration, records: u64, bytes: u64, seconds: f64) -> String {
     format!(
-        "{:4} s  {:10.0} records/s  {:8.1} MB/s",
+        "{:4} s  {:10.0} {}/s  {:8.1} MB/s",
         since.as_secs(),
         records as f64 / seconds,
+        unit.name(),
         bytes as f64 / 1e6 / seconds
     )
 }
