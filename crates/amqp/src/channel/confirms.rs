@@ -85,3 +85,53 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is written of outcomes, joined as far as that goes.
+    fn told(outcomes: impl IntoIterator<Item = Outcome>) -> Vec<(&'static str, u64, bool)> {
+        let mut joined: Vec<Outcome> = Vec::new();
+        for outcome in outcomes {
+            match joined.last().and_then(|last| last.joined(outcome)) {
+                Some(both) => _ = joined.splice(joined.len() - 1.., [both]),
+                None => joined.push(outcome),
+            }
+        }
+        let word = |outcome: &Outcome| if outcome.is_refused { "nack" } else { "ack" };
+        let told = joined
+            .iter()
+            .map(|outcome| (word(outcome), outcome.last, outcome.count > 1));
+        told.collect()
+    }
+
+    #[test]
+    fn what_was_refused_is_told_between_what_was_not() {
+        let mut confirms = Confirms::default();
+        for is_refused in [false, false, true, false, true, true] {
+            confirms.published(is_refused);
+        }
+        assert_eq!(
+            told(confirms.take()),
+            [
+                ("ack", 2, true),
+                ("nack", 3, false),
+                ("ack", 4, false),
+                ("nack", 6, true)
+            ]
+        );
+        confirms.published(false);
+        assert_eq!(told(confirms.take()), [("ack", 7, false)]);
+        assert_eq!(told(confirms.take()), []);
+    }
+
+    #[test]
+    fn what_was_not_stored_is_refused() {
+        let mut confirms = Confirms::default();
+        confirms.published(false);
+        confirms.published(false);
+        let refused = confirms.take().into_iter().map(Outcome::refuse);
+        assert_eq!(told(refused), [("nack", 2, true)]);
+    }
+}

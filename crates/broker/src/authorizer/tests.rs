@@ -487,7 +487,7 @@ async fn routing_keys_need_topic_permissions_where_there_are_some() {
     let denied = access.authorize(&with_key(b"alice.x")).unwrap_err();
     assert_eq!(
         denied.to_string(),
-        "access to topic 'alice.x' in exchange exchange 'e' in vhost '/' refused for user 'alice'"
+        "access to topic 'alice.x' in exchange 'e' in vhost '/' refused for user 'alice'"
     );
     let other = Operation::Publish(Passage {
         exchange: "f",
