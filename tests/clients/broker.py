@@ -1,7 +1,6 @@
 """A Firth broker as a child process: started, found by its banner, killed, restarted, always ended by its pid."""
 
 import ctypes
-import functools
 import os
 import re
 import shutil
@@ -52,8 +51,7 @@ class Broker:
         kafka, http, amqp = self.ports
         command = [self.binary, "serve", "--data", self.directory / "data"]
         command += ["--kafka", f"127.0.0.1:{kafka}", "--http", f"127.0.0.1:{http}"]
-        if speaks_amqp(self.binary):
-            command += ["--amqp", f"127.0.0.1:{amqp}"]
+        command += ["--amqp", f"127.0.0.1:{amqp}"]
         # Records of years ago, which some scenarios write, would expire between being written and being read.
         command += ["--retention-check-interval-ms", "86400000"]
         with open(self.log, "ab") as log:
@@ -69,14 +67,14 @@ class Broker:
         while time.monotonic() < deadline:
             text = self.log.read_bytes()[begin:].decode(errors="replace")
             kafka, http, amqp = (banner_port(text, listener) for listener in ("kafka", "http", "amqp"))
-            if kafka and http and accepts(kafka):
-                return kafka, http, amqp or 0
+            if kafka and http and amqp and accepts(kafka) and accepts(amqp):
+                return kafka, http, amqp
             code = self.process.poll()
             if code is not None:
                 raise RuntimeError(f"firth serve ended with {code} before it was ready:\n{text}")
             time.sleep(0.01)
         self.kill()
-        raise RuntimeError(f"firth serve printed no banner with both ports within {START_S} s:\n{text}")
+        raise RuntimeError(f"firth serve printed no banner with its ports within {START_S} s:\n{text}")
 
     def kill(self):
         """kill -9: nothing is flushed, nothing is said."""
@@ -98,13 +96,6 @@ class Broker:
 
     def tail(self, lines=30):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-
-
-@functools.cache
-def speaks_amqp(binary):
-    """Whether it has the option, without which it would not start."""
-    said = subprocess.run([binary, "serve", "--help"], stdin=subprocess.DEVNULL, capture_output=True, timeout=START_S)
-    return b"--amqp" in said.stdout
 
 
 def banner_port(text, listener):

@@ -17,7 +17,7 @@ const USAGE: &str = "\
 cargo xtask test [STEP ...]    all that CI checks, in its order; or only the named steps
 cargo xtask test --list        the steps and their commands
 cargo xtask tidy               the rules that no compiler checks; also a step of `test`
-cargo xtask suites [SUITE ...] the test suites of Kafka's clients against a Firth of their own
+cargo xtask suites [SUITE ...] the test suites of clients against a Firth of their own
 cargo xtask sim [ARGUMENTS]    the simulation of the engine with many seeds, compiled for release
 cargo xtask bench [ARGUMENTS]  the load drivers of bench/, compiled for release
 cargo xtask apis [--kafka]     writes docs/kafka-apis.md; with --kafka it first asks Apache Kafka

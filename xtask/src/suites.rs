@@ -1,15 +1,18 @@
-//! `cargo xtask suites`: the test suites that Kafka clients bring, against a Firth of their own.
+//! `cargo xtask suites`: the test suites that clients of Kafka and AMQP bring, against a Firth of their own.
 //!
 //! `tests/suites/<suite>.txt` has a line for each test of a suite: that it must pass, or in a sentence why it does not
 //! ([`list`]). A test that must pass and does not makes the command fail, and so does one that nobody has listed; those lists
 //! only grow. `docs/suites.md` is made of them ([`table`]).
 
+mod administration;
+mod amqp_python;
 mod broker;
+mod crates;
 mod kafka_python;
 mod librdkafka;
 mod list;
 mod process;
-mod rust_rdkafka;
+mod pytest;
 mod slice;
 mod table;
 
@@ -35,13 +38,36 @@ cargo xtask suites [SUITE | SUITE/PART OF A TEST'S NAME ...] [OPTION ...]
   --update            as --all; what passes and is not listed is added, with the seconds that everything took
   --firth BINARY      instead of one that is compiled for release
   --bootstrap ADDRESS any Kafka broker that runs already, as localhost:9092: to tell Firth's faults from a test's
+  --amqp ADDRESS      any AMQP broker, as RabbitMQ at 127.0.0.1:5672, which has to pass what Firth does not pass yet;
+  --http URL          and where it is administered. With --update, what passes and is not listed is added as that
   --jobs N            so many tests at once, each with its own Firth; 1 unless said";
 
-const SUITES: [&dyn Suite; 3] = [
+const SUITES: [&dyn Suite; 9] = [
     &librdkafka::Librdkafka,
-    &rust_rdkafka::RustRdkafka,
+    &crates::RUST_RDKAFKA,
     &kafka_python::KafkaPython,
+    &amqp_python::AMQPSTORM,
+    &amqp_python::RABBITPY,
+    &amqp_python::KOMBU,
+    &amqp_python::PY_AMQP,
+    &crates::LAPIN,
+    &crates::AMQPRS,
 ];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Kafka,
+    Amqp,
+}
+
+/// Where a broker is.
+#[derive(Debug, Clone)]
+struct Address {
+    /// Where it listens for clients, as `localhost:9092`.
+    client: String,
+    /// Where it is administered, as `http://127.0.0.1:15672`; empty where it is not.
+    http: String,
+}
 
 /// A suite of tests that speaks to a broker.
 trait Suite: Sync {
@@ -49,14 +75,23 @@ trait Suite: Sync {
     fn name(&self) -> &'static str;
     /// What is tested, for people.
     fn version(&self) -> String;
+    fn protocol(&self) -> Protocol {
+        Protocol::Kafka
+    }
     /// Fetches and compiles it; what is there already is left alone.
     fn prepare(&self) -> Result<()>;
     /// All tests there are, in the order in which they run.
     fn tests(&self) -> Result<Vec<String>>;
     /// What Firth is started with besides the defaults.
-    fn broker_arguments(&self, test: &str) -> Vec<&'static str>;
-    /// Runs one test against the broker at `bootstrap`; what it says goes to `log`.
-    fn run(&self, test: &str, bootstrap: &str, directory: &std::path::Path) -> Result<Outcome>;
+    fn broker_arguments(&self, _test: &str) -> Vec<&'static str> {
+        Vec::new()
+    }
+    /// Makes there what its tests expect of any broker.
+    fn administer(&self, _broker: &Address) -> Result<()> {
+        Ok(())
+    }
+    /// Runs one test against the broker; what it says goes to `log`.
+    fn run(&self, test: &str, broker: &Address, directory: &std::path::Path) -> Result<Outcome>;
 }
 
 /// What came of a test.
@@ -74,7 +109,8 @@ struct Options {
     all: bool,
     update: bool,
     firth: Option<PathBuf>,
-    bootstrap: Option<String>,
+    /// A broker that is not Firth.
+    elsewhere: Option<(Protocol, Address)>,
     jobs: usize,
 }
 
@@ -103,12 +139,7 @@ pub(crate) fn run_suites(arguments: &[String]) -> Result<()> {
 
     let mut faults = Vec::new();
     for (suite, list) in SUITES.into_iter().zip(&mut lists) {
-        if !options.names.is_empty()
-            && !options
-                .names
-                .iter()
-                .any(|name| name.split('/').next() == Some(suite.name()))
-        {
+        if !options.asks_for_any(suite) {
             continue;
         }
         faults.extend(one(suite, list, &mut options).with_context(|| suite.name().to_owned())?);
@@ -135,8 +166,13 @@ impl Options {
             all: false,
             update: false,
             firth: None,
-            bootstrap: None,
+            elsewhere: None,
             jobs: 1,
+        };
+        let mut http = String::new();
+        let elsewhere = |protocol, client: &String| {
+            let (client, http) = (client.clone(), String::new());
+            Some((protocol, Address { client, http }))
         };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
@@ -151,13 +187,33 @@ impl Options {
                 "--update" => options.update = true,
                 "--slice" => options.slice = Some(Slice::parse(value()?)?),
                 "--firth" => options.firth = Some(std::path::absolute(value()?)?),
-                "--bootstrap" => options.bootstrap = Some(value()?.clone()),
+                "--bootstrap" => options.elsewhere = elsewhere(Protocol::Kafka, value()?),
+                "--amqp" => options.elsewhere = elsewhere(Protocol::Amqp, value()?),
+                "--http" => http = value()?.clone(),
                 "--jobs" => options.jobs = value()?.parse().context("--jobs wants a number")?,
                 name if !name.starts_with('-') => options.names.push(name.to_owned()),
                 _ => bail!("{USAGE}"),
             }
         }
+        if let Some((_, address)) = &mut options.elsewhere {
+            address.http = http;
+        }
         Ok(options)
+    }
+
+    fn asks_for_any(&self, suite: &dyn Suite) -> bool {
+        let spoken = self
+            .elsewhere
+            .as_ref()
+            .is_none_or(|(protocol, _)| *protocol == suite.protocol());
+        let named = |name: &String| name.split('/').next() == Some(suite.name());
+        spoken && (self.names.is_empty() || self.names.iter().any(named))
+    }
+
+    /// Whether the broker that is tested has to pass what is listed so.
+    fn has_to_pass(&self, reason: Reason) -> bool {
+        let is_rabbitmq = matches!(self.elsewhere, Some((Protocol::Amqp, _)));
+        reason == Reason::Passes || is_rabbitmq && reason == Reason::NotYet
     }
 
     fn asks_for(&self, suite: &str, test: &str) -> bool {
@@ -185,7 +241,7 @@ impl Options {
 fn one(suite: &dyn Suite, list: &mut List, options: &mut Options) -> Result<Vec<String>> {
     let chosen = |list: &List, options: &Options, tests: Vec<String>| -> Vec<String> {
         let wanted = |test: &String| match list.expected(test) {
-            Some(Reason::Passes) => true,
+            Some(reason) if options.has_to_pass(reason) => true,
             Some(reason) => (options.all || options.update) && options.slice.is_none() && reason.can_run(),
             None => options.slice.is_none(),
         };
@@ -219,19 +275,19 @@ fn one(suite: &dyn Suite, list: &mut List, options: &mut Options) -> Result<Vec<
         ));
     }
     let chosen = chosen(list, options, there);
-    let firth = match options.bootstrap {
+    let firth = match options.elsewhere {
         Some(_) => PathBuf::new(),
         None => options.firth()?,
     };
     let mut ran = run_all(suite, chosen, &firth, options)?;
     // Many tests expect what they do to take so many milliseconds, and machines of CI halt now and then.
-    for each in ran.iter_mut().filter(|each| must_pass(list, each)) {
+    for each in ran.iter_mut().filter(|each| must_pass(list, each, options)) {
         println!("once more: {}", each.test);
         *each = run_one(suite, each.test.clone(), &firth, options)?;
         println!("{}", each.line());
     }
     for each in &ran {
-        faults.extend(judge(suite.name(), list, each, options.update));
+        faults.extend(judge(suite.name(), list, each, options));
     }
     if options.update {
         list.write()?;
@@ -250,20 +306,24 @@ fn one(suite: &dyn Suite, list: &mut List, options: &mut Options) -> Result<Vec<
 }
 
 /// Whether a test has to pass and did not.
-fn must_pass(list: &List, ran: &Ran) -> bool {
-    matches!(ran.outcome, Outcome::NotPassed(_)) && list.expected(&ran.test) == Some(Reason::Passes)
+fn must_pass(list: &List, ran: &Ran, options: &Options) -> bool {
+    let expected = list.expected(&ran.test);
+    matches!(ran.outcome, Outcome::NotPassed(_)) && expected.is_some_and(|reason| options.has_to_pass(reason))
 }
 
 /// What is wrong with an outcome, if anything is; with `update` the list learns of it.
-fn judge(suite: &str, list: &mut List, ran: &Ran, update: bool) -> Option<String> {
+fn judge(suite: &str, list: &mut List, ran: &Ran, options: &Options) -> Option<String> {
     let test = &ran.test;
     match (&ran.outcome, list.expected(test)) {
-        (Outcome::Passed, _) if update => list.passed(test, ran.took),
-        (Outcome::Passed, Some(Reason::Passes)) => {}
+        (Outcome::Passed, _) if options.update && options.elsewhere.is_some() => {
+            list.passed_elsewhere(test, ran.took);
+        }
+        (Outcome::Passed, _) if options.update => list.passed(test, ran.took),
+        (Outcome::Passed, Some(reason)) if options.has_to_pass(reason) => {}
         (Outcome::Passed, _) => {
             println!("{suite}/{test} passes and is not listed: cargo xtask suites {suite}/{test} --update");
         }
-        (Outcome::NotPassed(said), Some(Reason::Passes)) => {
+        (Outcome::NotPassed(said), Some(reason)) if options.has_to_pass(reason) => {
             return Some(format!("{suite}/{test} must pass and does not: {said}"));
         }
         (Outcome::NotPassed(_), Some(_)) => {}
@@ -316,17 +376,18 @@ fn run_one(suite: &dyn Suite, test: String, firth: &std::path::Path, options: &O
         std::fs::remove_dir_all(&directory)?;
     }
     std::fs::create_dir_all(&directory)?;
-    let broker = match &options.bootstrap {
-        Some(_) => None,
-        None => Some(Broker::start(firth, &suite.broker_arguments(&test), &directory)?),
+    let (broker, address) = match &options.elsewhere {
+        Some((_, address)) => (None, address.clone()),
+        None => {
+            let arguments = suite.broker_arguments(&test);
+            let broker = Broker::start(firth, suite.protocol(), &arguments, &directory)?;
+            let address = broker.address.clone();
+            (Some(broker), address)
+        }
     };
-    let bootstrap = match (&options.bootstrap, &broker) {
-        (Some(given), _) => given.clone(),
-        (None, Some(broker)) => broker.bootstrap.clone(),
-        (None, None) => bail!("there is no broker"),
-    };
+    suite.administer(&address)?;
     let stopwatch = Stopwatch::start();
-    let mut outcome = suite.run(&test, &bootstrap, &directory)?;
+    let mut outcome = suite.run(&test, &address, &directory)?;
     let took = stopwatch.elapsed();
     if let Some(broker) = broker
         && let Err(fault) = broker.stop()
@@ -337,6 +398,13 @@ fn run_one(suite: &dyn Suite, test: String, firth: &std::path::Path, options: &O
         std::fs::remove_dir_all(&directory)?;
     }
     Ok(Ran { test, outcome, took })
+}
+
+impl Address {
+    fn host_and_port(&self) -> Result<(&str, &str)> {
+        let pair = self.client.rsplit_once(':');
+        pair.with_context(|| format!("`{}` is not HOST:PORT", self.client))
+    }
 }
 
 impl Ran {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::kafka_python::venv;
 use super::process::{command, fill_once, run, run_within};
-use super::{Outcome, Suite};
+use super::pytest::venv;
+use super::{Address, Outcome, Suite};
 use crate::root;
 
 /// The package whose sources are taken, its version, and the version of librdkafka in it.
@@ -206,12 +206,12 @@ impl Suite for Librdkafka {
         arguments
     }
 
-    fn run(&self, test: &str, bootstrap: &str, directory: &Path) -> Result<Outcome> {
+    fn run(&self, test: &str, broker: &Address, directory: &Path) -> Result<Outcome> {
         // Machines of CI are slow.
         let conf = directory.join("test.conf");
         fs::write(
             &conf,
-            format!("bootstrap.servers={bootstrap}\ntest.timeout.multiplier=2\n"),
+            format!("bootstrap.servers={}\ntest.timeout.multiplier=2\n", broker.client),
         )?;
         let (test, part) = part_of(test)?;
         let (number, _) = test
