@@ -273,7 +273,13 @@ impl Queue {
             dead.extend(state.machine.give_back(taken, delivered, limit));
         }
         self.bury(&mut state, dead, Reason::DeliveryLimit);
+        // What came back is older than the head that was looked at.
+        state.expiry = Expiring {
+            used_ms: state.expiry.used_ms,
+            ..Expiring::default()
+        };
         self.serve(&mut state);
+        self.drop_excess(&mut state);
         self.note_change(&mut state);
     }
 
@@ -375,10 +381,15 @@ impl Queue {
     pub(crate) fn advance(self: &Arc<Queue>) {
         let mut state = lock(&self.state);
         self.serve(&mut state);
+        self.drop_excess(&mut state);
+    }
+
+    /// What no consumer took and is too much leaves the queue, the oldest first.
+    fn drop_excess(self: &Arc<Queue>, state: &mut State) {
         let excess = state.machine.take_excess(&self.definition.options);
         if !excess.is_empty() {
-            self.bury(&mut state, excess, Reason::MaxLength);
-            self.note_change(&mut state);
+            self.bury(state, excess, Reason::MaxLength);
+            self.note_change(state);
         }
     }
 

@@ -63,6 +63,9 @@ impl Consumers {
         let at = self
             .list
             .partition_point(|other| other.priority >= consumer.priority);
+        // Who comes first is the active one, whatever the priority of who comes later.
+        let identity = Identity::new(&consumer.mailbox, consumer.key);
+        self.active.get_or_insert(identity);
         self.list.insert(at, consumer);
     }
 
@@ -73,7 +76,8 @@ impl Consumers {
         self.list
             .retain(|consumer| Identity::new(&consumer.mailbox, consumer.key) != identity);
         if self.active == Some(identity) {
-            self.active = None;
+            let next = self.list.first();
+            self.active = next.map(|next| Identity::new(&next.mailbox, next.key));
         }
         self.list.len() < before
     }
@@ -112,13 +116,10 @@ impl Consumers {
     }
 
     /// The active consumer stays the active one until it leaves.
-    fn serve_active(&mut self, ready: u64, mut give: impl FnMut(&Consumer, u64) -> u64) {
-        let identity = |consumer: &Consumer| Identity::new(&consumer.mailbox, consumer.key);
-        let Some(active) = self.active.or_else(|| self.list.first().map(identity)) else {
-            return;
-        };
-        self.active = Some(active);
-        if let Some(consumer) = self.list.iter().find(|consumer| identity(consumer) == active) {
+    fn serve_active(&self, ready: u64, mut give: impl FnMut(&Consumer, u64) -> u64) {
+        let is_active =
+            |consumer: &&Consumer| self.active == Some(Identity::new(&consumer.mailbox, consumer.key));
+        if let Some(consumer) = self.list.iter().find(is_active) {
             give_with_credit(consumer, ready, &mut give);
         }
     }

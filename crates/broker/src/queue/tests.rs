@@ -53,6 +53,10 @@ struct Client {
 
 impl Client {
     fn new(queue: &Arc<Queue>, credit: u32) -> Client {
+        Client::with_priority(queue, credit, 0)
+    }
+
+    fn with_priority(queue: &Arc<Queue>, credit: u32, priority: i32) -> Client {
         let client = Client {
             mailbox: Mailbox::new(),
             credit: Credit::new(credit),
@@ -62,7 +66,7 @@ impl Client {
         let consumer = Consumer {
             key: 1,
             mailbox: client.mailbox.clone(),
-            priority: 0,
+            priority,
             credits: smallvec![client.credit.clone()],
             exclusive: false,
         };
@@ -472,4 +476,37 @@ async fn limits_of_bytes_hold_across_a_restart() {
 fn an_idle_queue_is_small() {
     assert!(size_of::<Queue>() <= 264, "{}", size_of::<Queue>());
     assert!(size_of::<Lane>() <= 320, "{}", size_of::<Lane>());
+}
+
+#[tokio::test]
+async fn the_first_consumer_is_the_active_one_until_it_leaves() {
+    let broker = open(&engine()).await;
+    let options = QueueOptions {
+        single_active_consumer: true,
+        ..QueueOptions::default()
+    };
+    let queue = declare(&broker, 1, false, options);
+    let mut first = Client::new(&queue, 9);
+    let mut important = Client::with_priority(&queue, 9, 10);
+    publish(&broker, &[&queue], &["a"]).await;
+    assert_eq!(first.receive().await, ["a"]);
+    assert!(!queue.cancel(&first.mailbox, 1));
+    publish(&broker, &[&queue], &["b"]).await;
+    assert_eq!(important.receive().await, ["b"]);
+}
+
+#[tokio::test]
+async fn what_comes_back_may_be_too_much() {
+    let broker = open(&engine()).await;
+    let options = QueueOptions {
+        max_length: Some(1),
+        ..QueueOptions::default()
+    };
+    let queue = declare(&broker, 1, true, options);
+    publish(&broker, &[&queue], &["a"]).await;
+    let taken = queue.get().unwrap();
+    publish(&broker, &[&queue], &["b"]).await;
+    queue.advance();
+    queue.give_back([taken], true);
+    assert_eq!(Client::new(&queue, 9).receive().await, ["b"]);
 }
